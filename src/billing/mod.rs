@@ -1,0 +1,54 @@
+//! Accounts, projects and the catalog, as use cases.
+
+mod accounts;
+mod catalog;
+
+use crate::{
+    domain::{catalog_check::Violation, command::Refusal},
+    ids::{AccountId, PlanName},
+    ledger::{Ledger, LedgerError},
+    store::{Cell, Database},
+};
+
+pub use catalog::AppliedCatalog;
+
+/// Why a use case gave no result.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum BillingError {
+    /// Of the ledger or its database.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The account exists with other fields.
+    #[error("account {0} exists with another {1}")]
+    AccountExists(AccountId, &'static str),
+    /// The catalog breaks its own rules.
+    #[error("the catalog is not valid")]
+    CatalogInvalid(Vec<Violation>),
+    /// Plans that the catalog lacks have live subscriptions.
+    #[error("plans with live subscriptions cannot be removed")]
+    PlansInUse(Vec<PlanName>),
+}
+
+impl BillingError {
+    fn account_not_found(account_id: &AccountId) -> Self {
+        LedgerError::from(Refusal::AccountNotFound { account_id: account_id.clone() }).into()
+    }
+}
+
+/// The use cases. Clones share what they work on.
+#[derive(Debug, Clone)]
+pub struct Billing {
+    database: Database,
+    cells: Vec<Cell>,
+    ledger: Ledger,
+}
+
+impl Billing {
+    /// Use cases on this database; what changes an account goes through
+    /// `ledger`.
+    #[must_use]
+    pub fn new(database: Database, ledger: Ledger) -> Self {
+        let cells = ledger.cells().cloned().collect();
+        Self { database, cells, ledger }
+    }
+}

@@ -1,0 +1,195 @@
+//! The command line: what people and scripts type.
+//!
+//! One file per command or small group. Exit codes: 0 allowed or done,
+//! 1 error, 2 usage, 3 blocked; `run` exits with its command's code.
+
+mod account;
+mod catalog;
+pub mod catalog_file;
+mod check;
+mod connection;
+mod credits;
+mod dev;
+mod error;
+mod format;
+mod json;
+mod ledger;
+mod migrate;
+mod output;
+mod parse;
+mod reservations;
+mod reserve;
+mod run;
+mod serve;
+mod settle;
+mod table;
+mod verdict;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use connection::Connection;
+pub use error::CliError;
+pub use output::{Output, OutputFormat};
+
+/// A credit gate between a scan scheduler and a Postgres ledger.
+#[derive(Debug, Parser)]
+#[command(name = "creditgate", version, max_term_width = 100)]
+#[command(
+    long_about = "A credit gate between a scan scheduler and a Postgres ledger.\n\n\
+    Before a scan runs its credits are reserved; when it is done they are committed; \
+    if it did not deliver they are released, with a cause.",
+    after_help = "Examples:\n  \
+      creditgate catalog apply deploy/catalogs/demo.toml\n  \
+      creditgate account create --account acme\n  \
+      creditgate credits grant --account acme --type scan --credits 5 --reason welcome\n  \
+      creditgate run --account acme --kind live_audit -- nuclei -u https://acme.example\n\n\
+    Exit codes: 0 allowed or done, 1 error, 2 usage, 3 blocked."
+)]
+pub struct Cli {
+    #[command(flatten)]
+    connection: Connection,
+    /// How results are printed.
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        value_name = "FORMAT",
+        help_heading = "Global options"
+    )]
+    output: OutputFormat,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+enum Command {
+    // Operating a gate.
+    /// Run a gate with a PostgreSQL of its own, ready to try.
+    Dev(dev::DevArgs),
+    /// Run a gate on a database that exists.
+    Serve(serve::ServeArgs),
+    /// Bring a database's schema up to date.
+    Migrate(migrate::MigrateArgs),
+    /// Recompute the books, and say what does not agree.
+    Verify(verify::VerifyArgs),
+
+    // Calling a gate.
+    /// Put a command behind the gate: reserve, run it, settle.
+    Run(Box<run::RunArgs>),
+    /// Ask whether a scan would be let through, holding nothing.
+    Check(check::CheckArgs),
+    /// Hold credits for one scan attempt.
+    Reserve(reserve::ReserveArgs),
+    /// Prolong the lease of a held reservation.
+    Extend(settle::ExtendArgs),
+    /// Spend the credits that a reservation holds.
+    Commit(settle::CommitArgs),
+    /// Report a scan that did not deliver.
+    Release(settle::ReleaseArgs),
+    /// List reservations, or show one.
+    Reservations(reservations::ReservationsArgs),
+    /// Show an account's balances.
+    Balance(ledger::BalanceArgs),
+    /// Show an account's ledger, the newest entry first.
+    Ledger(ledger::LedgerArgs),
+    /// Show an account's lots of credits, in the order they will be spent.
+    Lots(ledger::LotsArgs),
+    /// Grant or revoke credits.
+    #[command(subcommand)]
+    Credits(credits::CreditsCommand),
+    /// Create or show accounts.
+    #[command(subcommand)]
+    Account(account::AccountCommand),
+    /// Say which account a project belongs to.
+    #[command(subcommand)]
+    Project(account::ProjectCommand),
+    /// Apply or show the catalog of scans and plans.
+    #[command(subcommand)]
+    Catalog(catalog::CatalogCommand),
+}
+
+/// How a command that did not fail ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It did what was asked, or the scan may run.
+    Done,
+    /// The scan must not run.
+    Blocked,
+    /// `run`: the code of its command.
+    Code(u8),
+}
+
+/// Carries out a parsed command line and says how the process should exit.
+/// Errors are printed on stderr.
+#[must_use]
+pub fn dispatch(cli: Cli) -> ExitCode {
+    let addr = cli.connection.addr.clone();
+    match execute(cli) {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::Blocked) => ExitCode::from(3),
+        Ok(Outcome::Code(code)) => ExitCode::from(code),
+        Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
+        Err(error) => {
+            error.report(&addr);
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn execute(cli: Cli) -> Result<Outcome, CliError> {
+    // A server uses all cores; a call of one needs none of its own.
+    let mut runtime = match cli.command {
+        Command::Dev(_) | Command::Serve(_) => tokio::runtime::Builder::new_multi_thread(),
+        _ => tokio::runtime::Builder::new_current_thread(),
+    };
+    let runtime =
+        runtime.enable_all().build().map_err(|error| CliError::io("start the runtime", error))?;
+    let connection = cli.connection;
+    let out = Output::new(cli.output);
+    // Boxed: the futures of all commands together are large.
+    runtime.block_on(async {
+        match cli.command {
+            Command::Dev(args) => Box::pin(dev::run(args)).await,
+            Command::Serve(args) => Box::pin(serve::run(args)).await,
+            Command::Migrate(args) => Box::pin(migrate::run(&out, args)).await,
+            Command::Verify(args) => Box::pin(verify::run(&out, args)).await,
+            Command::Run(args) => Box::pin(run::run(&connection, *args)).await,
+            Command::Check(args) => Box::pin(check::run(&connection, &out, args)).await,
+            Command::Reserve(args) => Box::pin(reserve::run(&connection, &out, args)).await,
+            Command::Extend(args) => Box::pin(settle::extend(&connection, &out, args)).await,
+            Command::Commit(args) => Box::pin(settle::commit(&connection, &out, args)).await,
+            Command::Release(args) => Box::pin(settle::release(&connection, &out, args)).await,
+            Command::Reservations(args) => {
+                Box::pin(reservations::run(&connection, &out, args)).await
+            }
+            Command::Balance(args) => Box::pin(ledger::balance(&connection, &out, args)).await,
+            Command::Ledger(args) => Box::pin(ledger::ledger(&connection, &out, args)).await,
+            Command::Lots(args) => Box::pin(ledger::lots(&connection, &out, args)).await,
+            Command::Credits(command) => Box::pin(credits::run(&connection, &out, command)).await,
+            Command::Account(command) => {
+                Box::pin(account::account(&connection, &out, command)).await
+            }
+            Command::Project(command) => {
+                Box::pin(account::project(&connection, &out, command)).await
+            }
+            Command::Catalog(command) => Box::pin(catalog::run(&connection, &out, command)).await,
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

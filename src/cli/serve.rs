@@ -1,0 +1,118 @@
+//! `creditgate serve`: the server, on a database that exists.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::Serialize;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::{CliError, Outcome};
+use crate::{
+    clock::Clock,
+    config::{LogFormat, Settings},
+    server, telemetry,
+};
+
+/// Settings by flag; those that are not given come from the environment, the
+/// file, or are built in.
+#[derive(Debug, Args, Serialize)]
+pub(super) struct ServeArgs {
+    /// A TOML file with settings by their names: lanes = 4.
+    #[arg(long, env = "CREDITGATE_CONFIG", value_name = "FILE")]
+    #[serde(skip)]
+    config: Option<PathBuf>,
+    /// The database: postgres://role@host/name. Also DATABASE_URL, which does
+    /// not show in the list of processes.
+    #[arg(long, value_name = "URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    database_url: Option<String>,
+    /// Where gRPC is served [default: 127.0.0.1:50051].
+    #[arg(long, value_name = "ADDR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grpc_addr: Option<std::net::SocketAddr>,
+    /// Where health and metrics are served over HTTP [default: 127.0.0.1:8080].
+    #[arg(long, value_name = "ADDR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    http_addr: Option<std::net::SocketAddr>,
+    /// Lanes that write, two for each core of the database [default: 4].
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lanes: Option<usize>,
+    /// Lanes that answer CheckEligibility [default: 2].
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    check_lanes: Option<usize>,
+    /// Commands that may wait in a lane's queue before calls are shed
+    /// [default: 4096].
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    queue: Option<usize>,
+    /// Connections for reads [default: 8].
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    read_connections: Option<u32>,
+    /// For how long calls are still taken after SIGTERM [default: 5].
+    #[arg(long, value_name = "SECONDS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    drain_seconds: Option<u64>,
+    /// For how long the database may be away before this replica is not ready
+    /// [default: 30].
+    #[arg(long, value_name = "SECONDS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    readiness_grace_seconds: Option<u64>,
+    /// What is logged: info, creditgate=debug, ... [default: info].
+    #[arg(long, value_name = "FILTER")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log: Option<String>,
+    /// How log lines look [default: text].
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log_format: Option<LogFormat>,
+}
+
+/// Serves until SIGTERM or Ctrl-C.
+pub(super) async fn run(args: ServeArgs) -> Result<Outcome, CliError> {
+    let settings =
+        Settings::load(args.config.as_deref(), &args).map_err(server::ServerError::from)?;
+    start_logs(&settings.log, settings.log_format)?;
+    for (name, address) in [("grpc", settings.grpc_addr), ("http", settings.http_addr)] {
+        if !address.ip().is_loopback() {
+            tracing::warn!(
+                "{name} is served on {address}: whoever can reach it may call it, so let only \
+                 your own network reach it"
+            );
+        }
+    }
+    let stop = CancellationToken::new();
+    stop_on_signals(stop.clone())?;
+    let running = match server::start(&settings, Clock::Database, stop).await {
+        Err(server::ServerError::Stopped) => return Ok(Outcome::Done),
+        started => started?,
+    };
+    tracing::info!(grpc = %running.grpc_addr, http = %running.http_addr, "ready");
+    running.ended().await?;
+    Ok(Outcome::Done)
+}
+
+/// Starts to log; a filter that is not understood is a usage error.
+pub(super) fn start_logs(filter: &str, format: LogFormat) -> Result<(), CliError> {
+    telemetry::init_logs(filter, format).map_err(|error| {
+        CliError::Usage(format!("the log filter {filter:?} is not understood: {error}"))
+    })
+}
+
+/// Cancels the token at SIGTERM or Ctrl-C.
+pub(super) fn stop_on_signals(stop: CancellationToken) -> Result<(), CliError> {
+    let catch = |kind| signal(kind).map_err(|error| CliError::io("catch signals", error));
+    let mut terminate = catch(SignalKind::terminate())?;
+    let mut interrupt = catch(SignalKind::interrupt())?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        stop.cancel();
+    });
+    Ok(())
+}

@@ -1,0 +1,120 @@
+//! From an address and a policy to a client.
+
+use std::{sync::Arc, time::Duration};
+
+use tonic::transport::Endpoint;
+
+use super::{Client, ClientError, RetryPolicy, error::Rejection, retry::Spent};
+
+/// Settings of a [`Client`].
+#[derive(Clone, Debug)]
+pub struct ClientBuilder {
+    endpoint: String,
+    policy: RetryPolicy,
+}
+
+impl ClientBuilder {
+    /// Starts from an address: `http://host:port`, or `host:port`.
+    #[must_use]
+    pub fn new(endpoint: &str) -> Self {
+        Self { endpoint: endpoint.to_owned(), policy: RetryPolicy::default() }
+    }
+
+    /// How long one attempt of a call may take; 5 s by default. The server is
+    /// told (`grpc-timeout`), so that it does not work for nobody.
+    #[must_use]
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.policy.deadline = deadline;
+        self
+    }
+
+    /// How long a call may take with all its attempts; 15 s by default.
+    #[must_use]
+    pub fn budget(mut self, budget: Duration) -> Self {
+        self.policy.budget = budget;
+        self
+    }
+
+    /// How many attempts a call may make; 5 by default, 1 for no retries.
+    #[must_use]
+    pub fn max_attempts(mut self, attempts: u32) -> Self {
+        self.policy.max_attempts = attempts;
+        self
+    }
+
+    /// Replaces the whole policy.
+    #[must_use]
+    pub fn policy(mut self, policy: RetryPolicy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// Connects now.
+    ///
+    /// # Errors
+    /// [`ClientError::Endpoint`], or [`ClientError::Unavailable`] where nothing
+    /// answers within the deadline.
+    pub async fn connect(self) -> Result<Client, ClientError> {
+        let endpoint = self.endpoint()?;
+        let channel = endpoint.connect().await.map_err(|error| {
+            Spent { attempts: 1, ..Spent::default() }.unavailable(Rejection::unreachable(&error))
+        })?;
+        Ok(Client { channel, policy: Arc::new(self.policy) })
+    }
+
+    /// Connects at the first call. Must be called within a Tokio runtime.
+    ///
+    /// # Errors
+    /// [`ClientError::Endpoint`].
+    pub fn lazy(self) -> Result<Client, ClientError> {
+        Ok(Client { channel: self.endpoint()?.connect_lazy(), policy: Arc::new(self.policy) })
+    }
+
+    fn endpoint(&self) -> Result<Endpoint, ClientError> {
+        let url = if self.endpoint.contains("://") {
+            self.endpoint.clone()
+        } else {
+            format!("http://{}", self.endpoint)
+        };
+        let bad = |why: &str| ClientError::Endpoint(format!("`{}`: {why}", self.endpoint));
+        if url.starts_with("https://") {
+            return Err(bad("TLS is not built in; put a proxy in front and use http://"));
+        }
+        if !url.starts_with("http://") {
+            return Err(bad("the scheme must be http"));
+        }
+        let endpoint = Endpoint::from_shared(url).map_err(|error| bad(&error.to_string()))?;
+        // An address such as `http://:50051` parses but can never be reached.
+        if endpoint.uri().host().is_none_or(str::is_empty) {
+            return Err(bad("no host"));
+        }
+        Ok(endpoint
+            .connect_timeout(self.policy.deadline)
+            .tcp_nodelay(true)
+            // A peer that vanished without a word is found out between calls,
+            // so that a long scan's settlement does not run into a dead line.
+            .http2_keep_alive_interval(Duration::from_secs(20))
+            .keep_alive_timeout(Duration::from_secs(10)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+
+    use super::*;
+
+    #[test]
+    fn an_address_without_a_scheme_is_http() {
+        let endpoint = ClientBuilder::new("localhost:50051").endpoint().unwrap();
+        assert_eq!(endpoint.uri().to_string(), "http://localhost:50051/");
+    }
+
+    #[test]
+    fn addresses_that_cannot_be_dialled_are_refused() {
+        for bad in ["", "https://gate:1", "ftp://gate", "http://", "a b"] {
+            let error = ClientBuilder::new(bad).endpoint().unwrap_err();
+            assert!(matches!(error, ClientError::Endpoint(_)), "{bad}: {error}");
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Thin calls of the other services, under the same deadlines and retries.
+
+use super::{Client, ClientError, RetryPolicy, retry::Effect};
+use crate::proto::{
+    ApplyCatalogRequest, ApplyCatalogResponse, AssignProjectRequest, AssignProjectResponse,
+    BeginTopUpRequest, BeginTopUpResponse, CancelSubscriptionRequest, CancelSubscriptionResponse,
+    ChangePlanRequest, ChangePlanResponse, ConfirmTopUpRequest, ConfirmTopUpResponse,
+    CreateAccountRequest, CreateAccountResponse, FailTopUpRequest, FailTopUpResponse,
+    GetAccountRequest, GetAccountResponse, GetBalanceRequest, GetBalanceResponse,
+    GetCatalogRequest, GetCatalogResponse, GrantCreditsRequest, GrantCreditsResponse,
+    LinkProviderRequest, LinkProviderResponse, ListAccountsRequest, ListAccountsResponse,
+    ListLedgerEntriesRequest, ListLedgerEntriesResponse, ListLotsRequest, ListLotsResponse,
+    ListTopUpsRequest, ListTopUpsResponse, RenewSubscriptionRequest, RenewSubscriptionResponse,
+    ResumeSubscriptionRequest, ResumeSubscriptionResponse, RevokeCreditsRequest,
+    RevokeCreditsResponse, SetAccountSuspensionRequest, SetAccountSuspensionResponse,
+    StartSubscriptionRequest, StartSubscriptionResponse, UnassignProjectRequest,
+    UnassignProjectResponse, VerifyLedgerRequest, VerifyLedgerResponse,
+    account_service_client::AccountServiceClient, billing_service_client::BillingServiceClient,
+    catalog_service_client::CatalogServiceClient, ledger_service_client::LedgerServiceClient,
+};
+
+/// One method of [`Client`] a call: its effect, name, request and response.
+macro_rules! calls {
+    ($service:ident: $($(#[$doc:meta])* $effect:ident $name:ident($request:ty) -> $response:ty;)+) => {
+        #[doc = concat!("Calls of ", stringify!($service), ", each retried with the request unchanged.")]
+        ///
+        /// # Errors
+        /// Every call gives the [`ClientError`]s that its variants describe.
+        impl Client {
+            $(
+                $(#[$doc])*
+                pub async fn $name(&self, request: $request) -> Result<$response, ClientError> {
+                    self.call(Effect::$effect, request, |channel, request| async move {
+                        $service::new(channel).$name(request).await
+                    })
+                    .await
+                }
+            )+
+        }
+    };
+}
+
+calls! { AccountServiceClient:
+    /// Creates an account.
+    Changes create_account(CreateAccountRequest) -> CreateAccountResponse;
+    /// Reads an account with its subscription.
+    Reads get_account(GetAccountRequest) -> GetAccountResponse;
+    /// Lists accounts, by id.
+    Reads list_accounts(ListAccountsRequest) -> ListAccountsResponse;
+    /// Suspends an account, or lifts that: running scans may still settle.
+    Changes set_account_suspension(SetAccountSuspensionRequest) -> SetAccountSuspensionResponse;
+    /// Gives a project to an account, taking it from the one that has it.
+    Changes assign_project(AssignProjectRequest) -> AssignProjectResponse;
+    /// Says which account a provider's customer or subscription belongs to: what lets a webhook find its account.
+    Changes link_provider(LinkProviderRequest) -> LinkProviderResponse;
+    /// Takes a project from its account.
+    Changes unassign_project(UnassignProjectRequest) -> UnassignProjectResponse;
+}
+
+calls! { BillingServiceClient:
+    /// Starts a subscription or a trial, and grants its first allowance.
+    Changes start_subscription(StartSubscriptionRequest) -> StartSubscriptionResponse;
+    /// Moves a subscription to another plan.
+    Changes change_plan(ChangePlanRequest) -> ChangePlanResponse;
+    /// Cancels it at the end of its period, or at once.
+    Changes cancel_subscription(CancelSubscriptionRequest) -> CancelSubscriptionResponse;
+    /// Takes a scheduled cancellation back.
+    Changes resume_subscription(ResumeSubscriptionRequest) -> ResumeSubscriptionResponse;
+    /// Opens a purchase: from here until it is confirmed, failed or expired the account has a payment pending.
+    Changes begin_top_up(BeginTopUpRequest) -> BeginTopUpResponse;
+    /// Confirms a manual purchase, and grants its credits, once.
+    Changes confirm_top_up(ConfirmTopUpRequest) -> ConfirmTopUpResponse;
+    /// Closes a purchase that will not be paid.
+    Changes fail_top_up(FailTopUpRequest) -> FailTopUpResponse;
+    /// Lists an account's purchases, the newest first.
+    Reads list_top_ups(ListTopUpsRequest) -> ListTopUpsResponse;
+    /// Gives credits.
+    Changes grant_credits(GrantCreditsRequest) -> GrantCreditsResponse;
+    /// Takes available credits back.
+    Changes revoke_credits(RevokeCreditsRequest) -> RevokeCreditsResponse;
+}
+
+calls! { LedgerServiceClient:
+    /// Reads an account's balances, now or as they were at a time.
+    Reads get_balance(GetBalanceRequest) -> GetBalanceResponse;
+    /// Lists an account's lots of credits, in the order they will be spent.
+    Reads list_lots(ListLotsRequest) -> ListLotsResponse;
+    /// Lists an account's ledger, the newest entry first.
+    Reads list_ledger_entries(ListLedgerEntriesRequest) -> ListLedgerEntriesResponse;
+    /// Recomputes an account's balances and hash chain from its entries.
+    Reads verify_ledger(VerifyLedgerRequest) -> VerifyLedgerResponse;
+}
+
+calls! { CatalogServiceClient:
+    /// Replaces the catalog.
+    Changes apply_catalog(ApplyCatalogRequest) -> ApplyCatalogResponse;
+    /// Reads the catalog.
+    Reads get_catalog(GetCatalogRequest) -> GetCatalogResponse;
+}
+
+impl Client {
+    /// Begins a new period of a manual subscription and grants its allowance,
+    /// once a period.
+    ///
+    /// Without `period_start_time` the call means "the next period", and a
+    /// retry would begin one more: it is then attempted once only.
+    ///
+    /// # Errors
+    /// The [`ClientError`]s that its variants describe.
+    pub async fn renew_subscription(
+        &self,
+        request: RenewSubscriptionRequest,
+    ) -> Result<RenewSubscriptionResponse, ClientError> {
+        let once;
+        let client = if request.period_start_time.is_some() {
+            self
+        } else {
+            once = self.with_policy(RetryPolicy::once(self.policy().deadline));
+            &once
+        };
+        client
+            .call(Effect::Changes, request, |channel, request| async move {
+                BillingServiceClient::new(channel).renew_subscription(request).await
+            })
+            .await
+    }
+}

@@ -1,0 +1,216 @@
+//! Settings of the server: built-in values, then a TOML file, then the
+//! environment (`CREDITGATE_*`, and `DATABASE_URL`), then flags.
+
+use std::{fmt, net::SocketAddr, path::Path, time::Duration};
+
+use figment::{
+    Figment,
+    providers::{Env, Format, Serialized, Toml},
+};
+use serde::{Deserialize, Serialize};
+
+/// A text that must not be shown: `Debug` and `Display` hide it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Hides a text.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text, where it is really needed.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[hidden]")
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[hidden]")
+    }
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For programs, an object a line.
+    Json,
+}
+
+/// The server's settings. A name that is not here is an error.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// The database: `postgres://role@host/name`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database_url: Option<Secret>,
+    /// Where gRPC is served.
+    pub grpc_addr: SocketAddr,
+    /// Where health and metrics are served over HTTP.
+    pub http_addr: SocketAddr,
+    /// Lanes that write, for each cell: two for each core of the database.
+    pub lanes: usize,
+    /// Lanes that answer `CheckEligibility`, for each cell.
+    pub check_lanes: usize,
+    /// Commands that may wait in one lane's queue before calls are shed.
+    pub queue: usize,
+    /// Connections for reads, for each cell.
+    pub read_connections: u32,
+    /// Seconds for which calls are still taken after SIGTERM, while the
+    /// readiness probes spread the word.
+    pub drain_seconds: u64,
+    /// Seconds for which the database may be away before this replica says
+    /// that it is not ready: long, or every replica goes at once.
+    pub readiness_grace_seconds: u64,
+    /// What is logged: `info`, `creditgate=debug`, ...
+    pub log: String,
+    /// How log lines look.
+    pub log_format: LogFormat,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            database_url: None,
+            grpc_addr: SocketAddr::from(([127, 0, 0, 1], 50051)),
+            http_addr: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            lanes: 4,
+            check_lanes: 2,
+            queue: 4096,
+            read_connections: 8,
+            drain_seconds: 5,
+            readiness_grace_seconds: 30,
+            log: "info".to_owned(),
+            log_format: LogFormat::Text,
+        }
+    }
+}
+
+/// The settings that the environment may give: `CREDITGATE_` and the name in
+/// capitals. Other variables of that prefix belong to other commands.
+const NAMES: [&str; 11] = [
+    "database_url",
+    "grpc_addr",
+    "http_addr",
+    "lanes",
+    "check_lanes",
+    "queue",
+    "read_connections",
+    "drain_seconds",
+    "readiness_grace_seconds",
+    "log",
+    "log_format",
+];
+
+/// Settings that are not understood.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A file, a variable or a flag has a wrong value.
+    #[error("the settings are not understood: {0}")]
+    Invalid(#[from] Box<figment::Error>),
+    /// The file does not exist.
+    #[error("there is no settings file {0}")]
+    NoFile(String),
+    /// No database was named.
+    #[error(
+        "no database: set DATABASE_URL, or --database-url, or run `creditgate dev`, which brings its own"
+    )]
+    NoDatabase,
+    /// A number must not be 0.
+    #[error("{0} must be at least 1")]
+    Zero(&'static str),
+}
+
+impl Settings {
+    /// Puts the settings together; `flags` serializes to those that were given.
+    ///
+    /// # Errors
+    ///
+    /// A value that is not understood: the message names its origin.
+    pub fn load(file: Option<&Path>, flags: impl Serialize) -> Result<Self, ConfigError> {
+        let mut figment = Figment::from(Serialized::defaults(Self::default()));
+        if let Some(path) = file {
+            if !path.is_file() {
+                return Err(ConfigError::NoFile(path.display().to_string()));
+            }
+            figment = figment.merge(Toml::file_exact(path));
+        }
+        let settings: Self = figment
+            .merge(Env::raw().only(&["DATABASE_URL"]))
+            .merge(Env::prefixed("CREDITGATE_").only(&NAMES))
+            .merge(Serialized::defaults(flags))
+            .extract()
+            .map_err(Box::new)?;
+        for (name, value) in [
+            ("lanes", settings.lanes),
+            ("check_lanes", settings.check_lanes),
+            ("queue", settings.queue),
+            ("read_connections", settings.read_connections as usize),
+        ] {
+            if value == 0 {
+                return Err(ConfigError::Zero(name));
+            }
+        }
+        Ok(settings)
+    }
+
+    /// The database's URL.
+    ///
+    /// # Errors
+    ///
+    /// None was given.
+    pub fn database_url(&self) -> Result<&Secret, ConfigError> {
+        self.database_url.as_ref().ok_or(ConfigError::NoDatabase)
+    }
+
+    /// How long calls are still taken after SIGTERM.
+    #[must_use]
+    pub fn drain(&self) -> Duration {
+        Duration::from_secs(self.drain_seconds)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flag_beats_a_file_and_an_unknown_name_is_an_error() {
+        #[derive(Serialize)]
+        struct Flags {
+            lanes: usize,
+        }
+        let dir = std::env::temp_dir().join(format!("creditgate-config-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let file = dir.join("settings.toml");
+        std::fs::write(&file, "lanes = 7\nqueue = 9\n").unwrap();
+        let settings = Settings::load(Some(&file), Flags { lanes: 3 }).unwrap();
+        assert_eq!((settings.lanes, settings.queue), (3, 9));
+        std::fs::write(&file, "lame = 7\n").unwrap();
+        let error = Settings::load(Some(&file), Flags { lanes: 3 }).unwrap_err().to_string();
+        assert!(error.contains("lame"), "{error}");
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn a_secret_is_never_shown() {
+        let settings = Settings {
+            database_url: Some(Secret::new("postgres://a:hunter2@b/c")),
+            ..Settings::default()
+        };
+        assert!(!format!("{settings:?}").contains("hunter2"));
+    }
+}

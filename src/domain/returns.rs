@@ -1,0 +1,94 @@
+//! How credits return: to the lots they came from, to a new lot where theirs
+//! has expired through no fault of the owner's, or at once to nobody.
+
+use super::{
+    account::{AccountState, Cause},
+    context::Context,
+    credit::{Lot, LotPortion, LotSource},
+    entry::EntryKind,
+};
+use crate::ids::CreditType;
+
+/// Returns `portions` by an entry of `kind` (RESTORE, LEASE_EXPIRE or REFUND).
+///
+/// - What a reversed purchase still lacks (`unrecovered`) is revoked at once.
+/// - What belongs to a lot that has expired becomes a new lot with the policy's
+///   lifetime where `platforms_fault`; else it expires at once.
+///
+/// Gives the sequences of the entries that it made.
+pub fn give_back(
+    state: &mut AccountState,
+    context: &Context<'_>,
+    credit_type: &CreditType,
+    kind: EntryKind,
+    portions: &[LotPortion],
+    platforms_fault: bool,
+    cause: Cause<'_>,
+) -> Vec<i64> {
+    let mut returned = Vec::new();
+    let mut revoked = Vec::new();
+    let mut expired = Vec::new();
+    let mut relocated = 0;
+    for portion in portions {
+        let mut here = 0;
+        let mut left = portion.credits;
+        if let Some(lot) = state.lots.get_mut(&portion.lot_id) {
+            let owed = lot.unrecovered.min(left);
+            if owed > 0 {
+                lot.unrecovered -= owed;
+                here += owed;
+                left -= owed;
+                revoked.push(LotPortion { credits: owed, ..*portion });
+            }
+            if !lot.has_expired(context.now) {
+                here += left;
+                left = 0;
+            } else if !platforms_fault && left > 0 {
+                here += left;
+                expired.push(LotPortion { credits: left, ..*portion });
+                left = 0;
+            }
+        }
+        if here > 0 {
+            returned.push(LotPortion { credits: here, ..*portion });
+        }
+        relocated += left;
+    }
+    if relocated > 0 {
+        let lot = restored_lot(context, credit_type, relocated, cause);
+        returned.push(LotPortion { lot_id: lot.lot_id, credits: relocated });
+        state.lots.insert(lot.lot_id, lot);
+    }
+
+    let mut entries = vec![state.post(credit_type, kind, returned, cause, context.now)];
+    if !revoked.is_empty() {
+        let cause = Cause { reference: "owed to a reversed purchase", ..cause };
+        entries.push(state.post(credit_type, EntryKind::Revoke, revoked, cause, context.now));
+    }
+    if !expired.is_empty() {
+        let cause = Cause { reference: "returned to an expired lot", ..cause };
+        entries.push(state.post(credit_type, EntryKind::LotExpire, expired, cause, context.now));
+    }
+    entries
+}
+
+/// The new lot for credits whose own has expired; `post` fills it.
+fn restored_lot(
+    context: &Context<'_>,
+    credit_type: &CreditType,
+    credits: i64,
+    cause: Cause<'_>,
+) -> Lot {
+    let lifetime = context.catalog.policy.restored_credit_lifetime();
+    Lot {
+        lot_id: (context.new_lot_id)(),
+        credit_type: credit_type.clone(),
+        source: LotSource::Restored,
+        reference: cause.reservation_id.map(ToString::to_string).unwrap_or_default(),
+        credits,
+        remaining: 0,
+        unrecovered: 0,
+        expire_time: context.now.checked_add_signed(lifetime),
+        create_time: context.now,
+    }
+}

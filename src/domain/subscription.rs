@@ -1,0 +1,151 @@
+//! Subscriptions, and what the live ones together allow.
+
+use super::catalog::{Catalog, ScanKind};
+use crate::{
+    clock::Timestamp,
+    ids::{PlanName, SubscriptionId},
+};
+
+/// Where a subscription stands. The numbers are the wire's and the database's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(i16)]
+pub enum SubscriptionStatus {
+    /// An approved trial.
+    Trialing = 1,
+    /// Paid.
+    Active = 2,
+    /// A renewal has not been paid.
+    PastDue = 3,
+    /// Paused at the provider.
+    Paused = 4,
+    /// Ended.
+    Canceled = 5,
+}
+
+impl SubscriptionStatus {
+    /// The status with this number.
+    #[must_use]
+    pub fn from_number(number: i16) -> Option<Self> {
+        [Self::Trialing, Self::Active, Self::PastDue, Self::Paused, Self::Canceled]
+            .into_iter()
+            .find(|status| *status as i16 == number)
+    }
+}
+
+/// How often a subscription renews. The numbers are the wire's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(i16)]
+pub enum BillingInterval {
+    /// Each calendar month.
+    Month = 1,
+    /// Each year.
+    Year = 2,
+}
+
+impl BillingInterval {
+    /// The interval with this number.
+    #[must_use]
+    pub fn from_number(number: i16) -> Option<Self> {
+        [Self::Month, Self::Year].into_iter().find(|interval| *interval as i16 == number)
+    }
+}
+
+/// An account's subscription to a plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subscription {
+    /// Its id.
+    pub subscription_id: SubscriptionId,
+    /// The plan.
+    pub plan: PlanName,
+    /// Where it stands.
+    pub status: SubscriptionStatus,
+    /// How often it renews.
+    pub interval: BillingInterval,
+    /// Who renews it: "manual" or a provider.
+    pub provider: String,
+    /// When the current period (or the trial) began.
+    pub period_start_time: Timestamp,
+    /// When the current period (or the trial) ends.
+    pub period_end_time: Timestamp,
+    /// True where it ends with the current period.
+    pub cancel_at_period_end: bool,
+}
+
+impl Subscription {
+    /// True unless it has been canceled. Where its end is due, [`super::due`]
+    /// cancels it before anything else is decided.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.status != SubscriptionStatus::Canceled
+    }
+
+    /// True where its plan covers scans and brings credits: while it is paid
+    /// or tried, not while a payment is missing.
+    #[must_use]
+    pub fn is_in_good_standing(&self) -> bool {
+        matches!(self.status, SubscriptionStatus::Trialing | SubscriptionStatus::Active)
+    }
+
+    /// When it ends by itself: a trial that was not activated with the trial, a
+    /// cancelled one with its period.
+    #[must_use]
+    pub fn ends_at(&self) -> Option<Timestamp> {
+        (self.is_live()
+            && (self.status == SubscriptionStatus::Trialing || self.cancel_at_period_end))
+            .then_some(self.period_end_time)
+    }
+}
+
+/// What the live subscriptions of an account allow for one kind of scan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Inclusion {
+    /// No live subscription includes it, or none of this size.
+    Excluded,
+    /// A scan of this kind may run, for credits.
+    Included,
+    /// A plan in good standing covers it: it takes no credits.
+    Covered,
+}
+
+/// What an account's live subscriptions say of a scan of `credits` credits: a
+/// kind is included if one of them includes it, covered if one covers it, of
+/// the largest size that one allows.
+#[must_use]
+pub fn inclusion<'a>(
+    live: impl Iterator<Item = &'a Subscription>,
+    catalog: &Catalog,
+    kind: &ScanKind,
+    credits: i64,
+) -> Inclusion {
+    let mut best = Inclusion::Excluded;
+    for subscription in live {
+        let Some(plan) = catalog.plan(&subscription.plan) else { continue };
+        for scan in plan.scans.iter().filter(|scan| scan.scan_kind == kind.name) {
+            if scan.max_credits > 0 && credits > scan.max_credits {
+                continue;
+            }
+            if scan.covered && subscription.is_in_good_standing() {
+                return Inclusion::Covered;
+            }
+            best = Inclusion::Included;
+        }
+    }
+    best
+}
+
+/// How many scans at once the live subscriptions allow together; `None` for no
+/// limit: no plan, or one that sets none.
+#[must_use]
+pub fn concurrency_limit<'a>(
+    live: impl Iterator<Item = &'a Subscription>,
+    catalog: &Catalog,
+) -> Option<i64> {
+    let mut limit = None;
+    for subscription in live {
+        match catalog.plan(&subscription.plan).map_or(0, |plan| plan.max_concurrent_scans) {
+            0 => return None,
+            scans => limit = Some(limit.unwrap_or(0) + i64::from(scans)),
+        }
+    }
+    limit
+}

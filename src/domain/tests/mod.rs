@@ -1,0 +1,19 @@
+//! Tables, one row a rule, and properties of random histories.
+
+mod audit;
+mod burn;
+mod catalog_changes;
+mod catalog_faults;
+mod causes;
+mod generate;
+mod hash_chain;
+mod holders;
+mod model;
+mod operations;
+mod overflow;
+mod properties;
+mod returns;
+mod settling;
+mod subscriptions;
+mod support;
+mod verdict_order;

@@ -1,0 +1,37 @@
+//! Requests -> domain types. All that is wrong with a request is told at once,
+//! with the paths of its fields.
+
+mod billing;
+mod catalog;
+mod fields;
+mod gate;
+mod lists;
+mod time;
+
+pub(super) use billing::{assignment, create_account, grant, link_provider, revoke, suspension};
+pub(super) use catalog::catalog;
+pub(super) use fields::one_id;
+pub(super) use gate::{batch, check, commit, extend, release, reservation_name, reserve};
+pub(super) use lists::{accounts, balances, entries, lots, reservations};
+pub(super) use time::in_range as time_in_range;
+
+use crate::domain::catalog_check::Violation;
+
+/// Why a request was not understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Invalid {
+    /// Fields are missing or malformed.
+    Request(Vec<Violation>),
+    /// The page token is none of this list's.
+    PageToken,
+}
+
+impl Invalid {
+    /// One field is at fault.
+    pub(super) fn field(field: &str, description: &str) -> Self {
+        Self::Request(vec![Violation {
+            field: field.to_owned(),
+            description: description.to_owned(),
+        }])
+    }
+}

@@ -1,0 +1,35 @@
+//! Domain types -> the wire.
+
+mod account;
+mod catalog;
+mod gate;
+mod ledger;
+
+pub(super) use account::account;
+pub(super) use catalog::catalog;
+pub(super) use gate::{check, commit, extend, release, reservation, reserve};
+pub(super) use ledger::{balance, entry, grant, lot, revoke};
+
+use chrono::TimeDelta;
+
+use crate::{clock::Timestamp, domain::command::Outcome, ledger::LedgerError};
+
+/// The ledger answered with the outcome of another kind of command: a bug.
+fn unexpected(outcome: &Outcome) -> LedgerError {
+    tracing::error!(?outcome, "the outcome does not belong to the command");
+    LedgerError::Internal
+}
+
+fn time(time: Timestamp) -> prost_types::Timestamp {
+    let nanos = i32::try_from(time.timestamp_subsec_nanos()).unwrap_or(0);
+    prost_types::Timestamp { seconds: time.timestamp(), nanos }
+}
+
+fn span(span: TimeDelta) -> prost_types::Duration {
+    prost_types::Duration { seconds: span.num_seconds(), nanos: span.subsec_nanos() }
+}
+
+/// An id or a name; empty where there is none.
+fn text<T: ToString>(name: Option<T>) -> String {
+    name.map_or_else(String::new, |name| name.to_string())
+}

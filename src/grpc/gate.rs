@@ -1,0 +1,177 @@
+//! The gate: verdicts, holds, and what becomes of them.
+
+use tonic::{Request, Response, Status};
+
+use super::{
+    MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES, actor,
+    decode::{self, Invalid},
+    encode,
+};
+use crate::{
+    domain::command::Command,
+    ids::AccountId,
+    ledger::{Ledger, LedgerError, ReservationKey},
+    proto::{
+        self, BatchReserveResult,
+        batch_reserve_result::Result as ItemResult,
+        gate_service_server::{GateService, GateServiceServer},
+    },
+};
+
+/// `GateService`.
+#[derive(Debug, Clone)]
+pub struct GateApi {
+    ledger: Ledger,
+}
+
+impl GateApi {
+    /// A gate before this ledger.
+    #[must_use]
+    pub fn new(ledger: Ledger) -> Self {
+        Self { ledger }
+    }
+
+    /// The service to be routed to.
+    #[must_use]
+    pub fn into_server(self) -> GateServiceServer<Self> {
+        GateServiceServer::new(self)
+            .max_decoding_message_size(MAX_REQUEST_BYTES)
+            .max_encoding_message_size(MAX_RESPONSE_BYTES)
+    }
+}
+
+#[tonic::async_trait]
+impl GateService for GateApi {
+    async fn check_eligibility(
+        &self,
+        request: Request<proto::CheckEligibilityRequest>,
+    ) -> Result<Response<proto::CheckEligibilityResponse>, Status> {
+        let actor = actor(&request);
+        let command = decode::check(request.into_inner(), actor)?;
+        let account_id = command.account_id.clone();
+        let outcome = self.ledger.submit(command).await?;
+        Ok(Response::new(encode::check(&account_id, outcome)?))
+    }
+
+    async fn reserve(
+        &self,
+        request: Request<proto::ReserveRequest>,
+    ) -> Result<Response<proto::ReserveResponse>, Status> {
+        let actor = actor(&request);
+        let command = decode::reserve(request.into_inner(), actor)?;
+        let account_id = command.account_id.clone();
+        let outcome = self.ledger.submit(command).await?;
+        Ok(Response::new(encode::reserve(&account_id, outcome)?))
+    }
+
+    async fn extend(
+        &self,
+        request: Request<proto::ExtendRequest>,
+    ) -> Result<Response<proto::ExtendResponse>, Status> {
+        let actor = actor(&request);
+        let command = decode::extend(request.into_inner(), actor)?;
+        let account_id = command.account_id.clone();
+        let outcome = self.ledger.submit(command).await?;
+        Ok(Response::new(encode::extend(&account_id, outcome)?))
+    }
+
+    async fn commit(
+        &self,
+        request: Request<proto::CommitRequest>,
+    ) -> Result<Response<proto::CommitResponse>, Status> {
+        let actor = actor(&request);
+        let command = decode::commit(request.into_inner(), actor)?;
+        let account_id = command.account_id.clone();
+        let outcome = self.ledger.submit(command).await?;
+        Ok(Response::new(encode::commit(&account_id, outcome)?))
+    }
+
+    async fn release(
+        &self,
+        request: Request<proto::ReleaseRequest>,
+    ) -> Result<Response<proto::ReleaseResponse>, Status> {
+        let actor = actor(&request);
+        let command = decode::release(request.into_inner(), actor)?;
+        let account_id = command.account_id.clone();
+        let outcome = self.ledger.submit(command).await?;
+        Ok(Response::new(encode::release(&account_id, outcome)?))
+    }
+
+    async fn get_reservation(
+        &self,
+        request: Request<proto::GetReservationRequest>,
+    ) -> Result<Response<proto::GetReservationResponse>, Status> {
+        let (account_id, reservation_id) = decode::reservation_name(request.get_ref())?;
+        let reservation = self.ledger.reservation(&account_id, &reservation_id).await?;
+        let reservation = Some(encode::reservation(&account_id, reservation));
+        Ok(Response::new(proto::GetReservationResponse { reservation }))
+    }
+
+    async fn list_reservations(
+        &self,
+        request: Request<proto::ListReservationsRequest>,
+    ) -> Result<Response<proto::ListReservationsResponse>, Status> {
+        let asked = decode::reservations(request.get_ref())?;
+        let by_creation = asked.query.account_id.is_some();
+        let rows = self.ledger.reservations(asked.query).await?;
+        let (reservations, next_page_token) = asked.list.page(
+            rows,
+            asked.size,
+            |(account_id, reservation)| ReservationKey {
+                time: if by_creation { reservation.create_time } else { reservation.expire_time },
+                account_id: account_id.clone(),
+                reservation_id: reservation.reservation_id.clone(),
+            },
+            |(account_id, reservation)| encode::reservation(&account_id, reservation),
+        );
+        Ok(Response::new(proto::ListReservationsResponse { reservations, next_page_token }))
+    }
+
+    async fn batch_reserve(
+        &self,
+        request: Request<proto::BatchReserveRequest>,
+    ) -> Result<Response<proto::BatchReserveResponse>, Status> {
+        let actor = actor(&request);
+        let (commands, places) = set_aside(decode::batch(request.into_inner(), &actor)?);
+        let outcomes = self.ledger.submit_all(commands).await;
+        let mut outcomes = outcomes.into_iter();
+        let results = places.into_iter().map(|place| {
+            let result = match place {
+                Place::Malformed(invalid) => ItemResult::Error(invalid.into()),
+                Place::Judged(account_id) => outcomes
+                    .next()
+                    .unwrap_or(Err(LedgerError::Internal))
+                    .and_then(|outcome| encode::reserve(&account_id, outcome))
+                    .map_or_else(|error| ItemResult::Error(error.into()), ItemResult::Response),
+            };
+            BatchReserveResult { result: Some(result) }
+        });
+        Ok(Response::new(proto::BatchReserveResponse { results: results.collect() }))
+    }
+}
+
+/// What comes back in an item's place.
+#[derive(Debug)]
+enum Place {
+    /// Why it was not judged.
+    Malformed(Invalid),
+    /// The next outcome: of this account.
+    Judged(AccountId),
+}
+
+/// The commands among the items, and every item's place in the answer.
+fn set_aside(items: Vec<Result<Command, Invalid>>) -> (Vec<Command>, Vec<Place>) {
+    let mut commands = Vec::with_capacity(items.len());
+    let places = items
+        .into_iter()
+        .map(|item| match item {
+            Ok(command) => {
+                let account_id = command.account_id.clone();
+                commands.push(command);
+                Place::Judged(account_id)
+            }
+            Err(invalid) => Place::Malformed(invalid),
+        })
+        .collect();
+    (commands, places)
+}

@@ -1,0 +1,65 @@
+//! The gRPC services: decode, one call, encode.
+//!
+//! A handler holds no rule: `decode` turns a request into domain types
+//! and tells all that is wrong with it at once, the ledger or a use case
+//! decides, `encode` words the answer. `status` alone builds a
+//! [`tonic::Status`], so that every error has the same shape.
+
+mod accounts;
+mod actor;
+mod billing;
+mod catalog;
+mod decode;
+mod encode;
+mod gate;
+mod ledger;
+mod observe;
+mod page;
+mod status;
+#[cfg(test)]
+mod tests;
+
+pub use accounts::AccountApi;
+pub use actor::{Principal, actor};
+pub use billing::BillingApi;
+pub use catalog::CatalogApi;
+pub use gate::GateApi;
+pub use ledger::LedgerApi;
+pub use observe::{Observe, ObserveLayer};
+
+use tonic::{server::NamedService, service::Routes};
+
+use crate::{
+    billing::Billing,
+    ledger::Ledger,
+    proto::{
+        account_service_server::AccountServiceServer, billing_service_server::BillingServiceServer,
+        catalog_service_server::CatalogServiceServer, gate_service_server::GateServiceServer,
+        ledger_service_server::LedgerServiceServer,
+    },
+};
+
+/// The largest request that is read, in bytes.
+pub const MAX_REQUEST_BYTES: usize = 4 << 20;
+/// The largest response that is sent, in bytes: what clients of most languages
+/// read unless told otherwise.
+pub const MAX_RESPONSE_BYTES: usize = 4 << 20;
+
+/// The full names of the services, as health reports them.
+pub const SERVICE_NAMES: [&str; 5] = [
+    <GateServiceServer<GateApi> as NamedService>::NAME,
+    <LedgerServiceServer<LedgerApi> as NamedService>::NAME,
+    <AccountServiceServer<AccountApi> as NamedService>::NAME,
+    <BillingServiceServer<BillingApi> as NamedService>::NAME,
+    <CatalogServiceServer<CatalogApi> as NamedService>::NAME,
+];
+
+/// All services.
+#[must_use]
+pub fn routes(ledger: Ledger, billing: Billing) -> Routes {
+    Routes::new(GateApi::new(ledger.clone()).into_server())
+        .add_service(LedgerApi::new(ledger.clone()).into_server())
+        .add_service(BillingApi::new(ledger).into_server())
+        .add_service(AccountApi::new(billing.clone()).into_server())
+        .add_service(CatalogApi::new(billing).into_server())
+}

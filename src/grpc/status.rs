@@ -1,0 +1,322 @@
+//! Errors on the wire: the one place where a [`Status`] is built.
+//!
+//! Every error has one `ErrorInfo` with a reason for programs; a message for
+//! people; a `BadRequest` where fields of the request are at fault; and, where
+//! the same call may do better later, a `RetryInfo` with its header for clients
+//! that know only gRPC's own retries.
+
+use std::{collections::HashMap, time::Duration};
+
+use tonic::{Code, Status, metadata::MetadataMap};
+use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
+
+use super::decode::Invalid;
+use crate::{
+    billing::BillingError,
+    domain::{catalog_check::Violation, command::Refusal},
+    ids::PlanName,
+    ledger::LedgerError,
+    proto,
+};
+
+const DOMAIN: &str = "creditgate";
+/// Asks clients to wait so long before they try again.
+const PUSHBACK: &str = "grpc-retry-pushback-ms";
+/// The queue empties within milliseconds.
+const RETRY_OVERLOADED: Duration = Duration::from_millis(100);
+/// A database that fails over is away for longer.
+const RETRY_UNAVAILABLE: Duration = Duration::from_millis(500);
+/// Another replica may answer at once.
+const RETRY_SHUTTING_DOWN: Duration = Duration::from_millis(100);
+/// Details travel in a header, which some clients limit to 8 KiB, and in
+/// base64: so violations and lists are cut at so many bytes.
+const MAX_DETAIL_BYTES: usize = 2_000;
+/// A message names so many violations; the details have the rest.
+const MAX_MESSAGE_VIOLATIONS: usize = 3;
+
+/// An error before it is a status or an item's error.
+#[derive(Debug)]
+struct Problem {
+    code: Code,
+    reason: &'static str,
+    message: String,
+    metadata: Vec<(&'static str, String)>,
+    violations: Vec<Violation>,
+    retry: Option<Duration>,
+}
+
+impl Problem {
+    fn new(code: Code, reason: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            reason,
+            message: message.into(),
+            metadata: Vec::new(),
+            violations: Vec::new(),
+            retry: None,
+        }
+    }
+
+    fn with(mut self, key: &'static str, value: impl ToString) -> Self {
+        self.metadata.push((key, value.to_string()));
+        self
+    }
+
+    /// The message is what is wrong with this field.
+    fn field(mut self, field: &str) -> Self {
+        let description = self.message.clone();
+        self.violations.push(Violation { field: field.to_owned(), description });
+        self
+    }
+
+    fn retry(mut self, delay: Duration) -> Self {
+        self.retry = Some(delay);
+        self
+    }
+}
+
+impl From<&Refusal> for Problem {
+    fn from(refusal: &Refusal) -> Self {
+        let problem = |code, reason| Self::new(code, reason, refusal.to_string());
+        match refusal {
+            Refusal::AccountNotFound { account_id } => {
+                problem(Code::NotFound, "ACCOUNT_NOT_FOUND").with("account_id", account_id)
+            }
+            Refusal::ReservationNotFound { reservation_id } => {
+                problem(Code::NotFound, "RESERVATION_NOT_FOUND")
+                    .with("reservation_id", reservation_id)
+            }
+            Refusal::ReservationIdReused { reservation_id, field } => {
+                problem(Code::InvalidArgument, "RESERVATION_ID_REUSED")
+                    .with("reservation_id", reservation_id)
+                    .with("differs", field)
+                    .field("reservation_id")
+            }
+            Refusal::ReservationSettled { reservation_id, state, advice: _ } => {
+                problem(Code::FailedPrecondition, "RESERVATION_SETTLED")
+                    .with("reservation_id", reservation_id)
+                    .with("state", state.name())
+            }
+            Refusal::ReservationExpired { reservation_id, available } => {
+                problem(Code::FailedPrecondition, "RESERVATION_EXPIRED")
+                    .with("reservation_id", reservation_id)
+                    .with("available", available)
+            }
+            Refusal::CreditsExceedHold { held } => {
+                problem(Code::InvalidArgument, "CREDITS_EXCEED_HOLD")
+                    .with("held", held)
+                    .field("credits")
+            }
+            Refusal::ScanKindUnknown { name } => {
+                problem(Code::InvalidArgument, "SCAN_KIND_UNKNOWN")
+                    .with("scan_kind", name)
+                    .field("scan.scan_kind")
+            }
+            Refusal::CreditsRequired { name } => problem(Code::InvalidArgument, "CREDITS_REQUIRED")
+                .with("scan_kind", name)
+                .field("scan.credits"),
+            Refusal::CreditsNotTaken { name } => {
+                problem(Code::InvalidArgument, "CREDITS_NOT_TAKEN")
+                    .with("scan_kind", name)
+                    .field("scan.credits")
+            }
+            Refusal::LeaseTooLong { max } => problem(Code::InvalidArgument, "LEASE_TOO_LONG")
+                .with("max_lease_seconds", max.num_seconds())
+                .field("lease"),
+            Refusal::CreditTypeUnknown { name } => {
+                problem(Code::InvalidArgument, "CREDIT_TYPE_UNKNOWN")
+                    .with("credit_type", name)
+                    .field("credit_type")
+            }
+            // Which field the id came in depends on the call: the metadata says
+            // what differs, the message names the id.
+            Refusal::OperationIdReused { operation_id, field } => {
+                problem(Code::InvalidArgument, "OPERATION_ID_REUSED")
+                    .with("operation_id", operation_id)
+                    .with("differs", field)
+            }
+            Refusal::LotMissing { operation_id } => {
+                problem(Code::DataLoss, "LOT_MISSING").with("operation_id", operation_id)
+            }
+            Refusal::ExpiryInPast => {
+                problem(Code::InvalidArgument, "EXPIRY_IN_PAST").field("expire_time")
+            }
+            Refusal::InsufficientCredits { available } => {
+                problem(Code::FailedPrecondition, "INSUFFICIENT_CREDITS")
+                    .with("available", available)
+            }
+            Refusal::BalanceTooLarge => problem(Code::FailedPrecondition, "BALANCE_TOO_LARGE"),
+        }
+    }
+}
+
+impl From<&LedgerError> for Problem {
+    fn from(error: &LedgerError) -> Self {
+        match error {
+            LedgerError::Refused(refusal) => refusal.into(),
+            LedgerError::Overloaded => {
+                let message = "too many requests are waiting: nothing was done, try again";
+                Self::new(Code::ResourceExhausted, "OVERLOADED", message).retry(RETRY_OVERLOADED)
+            }
+            LedgerError::Unavailable => {
+                let message = "the ledger's database is unavailable: it is unknown whether the \
+                               call took effect, send it again with the same id";
+                Self::new(Code::Unavailable, "UNAVAILABLE", message).retry(RETRY_UNAVAILABLE)
+            }
+            LedgerError::Closed => {
+                let message = "this server is shutting down: nothing was done, try again";
+                Self::new(Code::Unavailable, "SHUTTING_DOWN", message).retry(RETRY_SHUTTING_DOWN)
+            }
+            // What went wrong is in the log: it helps no caller.
+            LedgerError::Internal => Self::new(Code::Internal, "INTERNAL", "internal error"),
+        }
+    }
+}
+
+impl From<&BillingError> for Problem {
+    fn from(error: &BillingError) -> Self {
+        match error {
+            BillingError::Ledger(error) => error.into(),
+            BillingError::AccountExists(account_id, field) => {
+                Self::new(Code::AlreadyExists, "ACCOUNT_EXISTS", error.to_string())
+                    .with("account_id", account_id)
+                    .with("differs", field)
+            }
+            BillingError::CatalogInvalid(violations) => Self {
+                violations: violations.clone(),
+                ..Self::new(
+                    Code::InvalidArgument,
+                    "CATALOG_INVALID",
+                    format!("{error}: {}", summary(violations)),
+                )
+            },
+            BillingError::PlansInUse(plans) => {
+                let plans = names(plans);
+                let message = format!("{error}: {plans}");
+                Self::new(Code::FailedPrecondition, "PLANS_IN_USE", message).with("plans", plans)
+            }
+        }
+    }
+}
+
+impl From<&Invalid> for Problem {
+    fn from(invalid: &Invalid) -> Self {
+        match invalid {
+            Invalid::Request(violations) => Self {
+                violations: violations.clone(),
+                ..Self::new(Code::InvalidArgument, "INVALID_REQUEST", summary(violations))
+            },
+            Invalid::PageToken => {
+                let violations = vec![Violation {
+                    field: "page_token".to_owned(),
+                    description: "is not of this list: send the next_page_token of its last page, \
+                                  with the same filters"
+                        .to_owned(),
+                }];
+                let message = summary(&violations);
+                Self {
+                    violations,
+                    ..Self::new(Code::InvalidArgument, "PAGE_TOKEN_INVALID", message)
+                }
+            }
+        }
+    }
+}
+
+impl From<Problem> for Status {
+    fn from(problem: Problem) -> Self {
+        let metadata: HashMap<String, String> =
+            problem.metadata.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+        let mut details = ErrorDetails::with_error_info(problem.reason, DOMAIN, metadata);
+        if !problem.violations.is_empty() {
+            details.set_bad_request(fields(problem.violations));
+        }
+        let mut headers = MetadataMap::new();
+        if let Some(delay) = problem.retry {
+            details.set_retry_info(Some(delay));
+            let millis = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+            headers.insert(PUSHBACK, millis.into());
+        }
+        Self::with_error_details_and_metadata(problem.code, problem.message, details, headers)
+    }
+}
+
+macro_rules! into_status {
+    ($($error:ty),*) => {$(
+        impl From<$error> for Status {
+            fn from(error: $error) -> Self {
+                Problem::from(&error).into()
+            }
+        }
+    )*};
+}
+into_status!(LedgerError, BillingError, Invalid);
+
+impl From<Problem> for proto::ItemError {
+    fn from(problem: Problem) -> Self {
+        Self {
+            code: problem.code.into(),
+            message: problem.message,
+            reason: problem.reason.to_owned(),
+        }
+    }
+}
+
+impl From<LedgerError> for proto::ItemError {
+    fn from(error: LedgerError) -> Self {
+        Problem::from(&error).into()
+    }
+}
+
+impl From<Invalid> for proto::ItemError {
+    fn from(invalid: Invalid) -> Self {
+        Problem::from(&invalid).into()
+    }
+}
+
+/// The contract has this call, and this version does not.
+pub(super) fn unimplemented(method: &'static str) -> Status {
+    let message = format!("{method} is not implemented yet");
+    Problem::new(Code::Unimplemented, "UNIMPLEMENTED", message).with("method", method).into()
+}
+
+/// The first violations in words.
+fn summary(violations: &[Violation]) -> String {
+    let first: Vec<String> = violations
+        .iter()
+        .take(MAX_MESSAGE_VIOLATIONS)
+        .map(|violation| format!("{} {}", violation.field, violation.description))
+        .collect();
+    let more = violations.len().saturating_sub(MAX_MESSAGE_VIOLATIONS);
+    let rest = if more == 0 { String::new() } else { format!("; and {more} more") };
+    first.join("; ") + &rest
+}
+
+/// As many violations as fit.
+fn fields(violations: Vec<Violation>) -> Vec<FieldViolation> {
+    let mut bytes = 0;
+    violations
+        .into_iter()
+        .take_while(|violation| {
+            bytes += violation.field.len() + violation.description.len();
+            bytes <= MAX_DETAIL_BYTES
+        })
+        .map(|violation| FieldViolation::new(violation.field, violation.description))
+        .collect()
+}
+
+/// As many names as fit, divided by commas.
+fn names(plans: &[PlanName]) -> String {
+    let mut names = String::new();
+    for plan in plans {
+        if names.len() + plan.as_str().len() > MAX_DETAIL_BYTES / 2 {
+            names.push_str(",...");
+            break;
+        }
+        if !names.is_empty() {
+            names.push(',');
+        }
+        names.push_str(plan.as_str());
+    }
+    names
+}

@@ -1,0 +1,171 @@
+//! Checked newtypes for every identifier. One that exists is valid: the edge
+//! makes them, and nothing behind it checks again.
+//!
+//! Ids that callers choose are text of `[A-Za-z0-9._:-]`: safe in a log line, a
+//! URL, a shell and a `COLLATE "C"` key, and the same bytes everywhere.
+
+use std::{fmt, sync::Arc};
+
+use uuid::Uuid;
+
+/// Why a text is no identifier.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IdError {
+    /// Nothing was given.
+    #[error("is required")]
+    Empty,
+    /// Longer than the limit, in bytes.
+    #[error("has {length} bytes: at most {limit} are allowed")]
+    TooLong {
+        /// Bytes given.
+        length: usize,
+        /// Bytes allowed.
+        limit: usize,
+    },
+    /// A character outside `[A-Za-z0-9._:-]`.
+    #[error(
+        "has a character other than A-Z, a-z, 0-9, '.', '_', ':' and '-' at position {position}"
+    )]
+    BadCharacter {
+        /// Where, counted from 1.
+        position: usize,
+    },
+}
+
+fn check(text: &str, limit: usize) -> Result<(), IdError> {
+    if text.is_empty() {
+        return Err(IdError::Empty);
+    }
+    if text.len() > limit {
+        return Err(IdError::TooLong { length: text.len(), limit });
+    }
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | ':' | '-');
+    match text.chars().position(|c| !allowed(c)) {
+        None => Ok(()),
+        Some(index) => Err(IdError::BadCharacter { position: index + 1 }),
+    }
+}
+
+macro_rules! text_id {
+    ($(#[$doc:meta])* $name:ident, $limit:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// The most bytes that it may have.
+            pub const MAX_LEN: usize = $limit;
+
+            /// Checks a text.
+            ///
+            /// # Errors
+            ///
+            /// Empty, too long, or a character that is not allowed.
+            pub fn new(text: &str) -> Result<Self, IdError> {
+                check(text, $limit)?;
+                Ok(Self(Arc::from(text)))
+            }
+
+            /// The text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = IdError;
+
+            fn try_from(text: String) -> Result<Self, IdError> {
+                Self::new(&text)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> String {
+                id.0.as_ref().to_owned()
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+text_id!(
+    /// The owner of credits. The caller's choice, 1 to 64 characters.
+    AccountId, 64);
+text_id!(
+    /// A project: it belongs to one account. 1 to 128 characters.
+    ProjectId, 128);
+text_id!(
+    /// One scan attempt, named by the scheduler, and the idempotency key of
+    /// all calls about it. 1 to 128 characters.
+    ReservationId, 128);
+text_id!(
+    /// A grant, a revocation, a top-up or a billing period: the idempotency
+    /// key of credits that come or go outside a scan. 1 to 128 characters.
+    OperationId, 128);
+text_id!(
+    /// A type of credits, such as "scan" or "fix". 1 to 64 characters.
+    CreditType, 64);
+text_id!(
+    /// A kind of scan in the catalog. 1 to 64 characters.
+    ScanKindName, 64);
+text_id!(
+    /// A plan in the catalog. 1 to 64 characters.
+    PlanName, 64);
+text_id!(
+    /// A subscription: the provider's id or one of ours. 1 to 128 characters.
+    SubscriptionId, 128);
+
+/// A lot of credits: an id of ours, a UUIDv7, so that lots sort by age.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LotId(pub Uuid);
+
+impl LotId {
+    /// A new one.
+    #[must_use]
+    pub fn generate() -> Self {
+        Self(Uuid::now_v7())
+    }
+}
+
+impl fmt::Display for LotId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_takes_the_allowed_characters_up_to_its_length_and_nothing_else() {
+        for good in ["a", "acc_42", "scan-run-123:attempt.1", &"x".repeat(64)] {
+            assert_eq!(AccountId::new(good).unwrap().as_str(), good);
+        }
+        for (bad, error) in [
+            ("", IdError::Empty),
+            (&*"x".repeat(65), IdError::TooLong { length: 65, limit: 64 }),
+            ("a b", IdError::BadCharacter { position: 2 }),
+            ("ab\n", IdError::BadCharacter { position: 3 }),
+            ("a\0", IdError::BadCharacter { position: 2 }),
+            ("konto-ä", IdError::BadCharacter { position: 7 }),
+            ("a/b", IdError::BadCharacter { position: 2 }),
+        ] {
+            assert_eq!(AccountId::new(bad), Err(error), "{bad:?}");
+        }
+    }
+}

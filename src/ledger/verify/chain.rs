@@ -1,0 +1,132 @@
+//! One credit type's entries: sequence, time, sums, lots, hashes, balance.
+//! Sums saturate: books that somebody has tampered with may hold any number.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    domain::{
+        credit::{Balance, Lot, LotSource, total},
+        entry::{Entry, EntryKind, HASH_VERSION},
+    },
+    ids::{CreditType, LotId},
+    store::queries::AccountBooks,
+};
+
+/// Replays the entries; `remaining` is what they leave in each lot.
+pub(super) fn check(
+    books: &AccountBooks,
+    credit_type: &CreditType,
+    entries: &[&Entry],
+    lots: &BTreeMap<LotId, &Lot>,
+    remaining: &mut BTreeMap<LotId, i64>,
+    findings: &mut Vec<String>,
+) {
+    let mut balance = Balance::EMPTY;
+    let mut made: i64 = 0;
+    for entry in entries {
+        let mut say =
+            |what: String| findings.push(format!("{credit_type} {}: {what}", entry.sequence));
+        if entry.sequence != balance.sequence.saturating_add(1) {
+            say(format!("follows entry {}", balance.sequence));
+        }
+        if entry.create_time < balance.last_entry_time {
+            say("is older than the entry before it".to_owned());
+        }
+        if total(&entry.portions) != entry.credits {
+            say(format!(
+                "moves {} credits, its portions {}",
+                entry.credits,
+                total(&entry.portions)
+            ));
+        }
+        let effect = entry.kind.effect();
+        let credits = entry.credits;
+        let after = (
+            balance.available.saturating_add(effect.available.saturating_mul(credits)),
+            balance.reserved.saturating_add(effect.reserved.saturating_mul(credits)),
+            balance.spent.saturating_add(effect.spent.saturating_mul(credits)),
+        );
+        if after != (entry.available_after, entry.reserved_after, entry.spent_after) {
+            say(format!(
+                "leaves {}/{}/{}, the entries add up to {}/{}/{}",
+                entry.available_after,
+                entry.reserved_after,
+                entry.spent_after,
+                after.0,
+                after.1,
+                after.2
+            ));
+        }
+        if after.0 < 0 || after.1 < 0 || after.2 < 0 {
+            say("leaves less than nothing".to_owned());
+        }
+        made = match entry.kind {
+            EntryKind::Grant => made.saturating_add(credits),
+            EntryKind::LotExpire | EntryKind::Revoke => made.saturating_sub(credits),
+            _ => made,
+        };
+        for portion in &entry.portions {
+            let Some(lot) = lots.get(&portion.lot_id) else {
+                say(format!("lot {} does not exist", portion.lot_id));
+                continue;
+            };
+            if lot.credit_type != *credit_type {
+                say(format!("lot {} is of type {}", portion.lot_id, lot.credit_type));
+            }
+            let left = remaining.entry(portion.lot_id).or_default();
+            // A lot is filled by its grant; a restored one by what returned.
+            let fills = entry.kind == EntryKind::Grant
+                || (lot.source == LotSource::Restored && lot.create_time == entry.create_time);
+            *left = left.saturating_add(effect.available.saturating_mul(portion.credits));
+            if *left < 0 || *left > lot.credits {
+                say(format!("leaves {left} of {} credits in lot {}", lot.credits, portion.lot_id));
+            }
+            if fills && effect.available > 0 && *left != lot.credits {
+                say(format!("fills lot {} with {left} of {}", portion.lot_id, lot.credits));
+            }
+        }
+        if entry.hash_version != HASH_VERSION {
+            say(format!("has hash version {}", entry.hash_version));
+        }
+        let lot_of = |id: &crate::domain::credit::LotPortion| lots.get(&id.lot_id).copied();
+        let hash = entry.compute_hash(&books.account.account_id, &balance.last_hash, lot_of);
+        if hash != entry.hash {
+            say("its hash does not match what it says and the hash before it".to_owned());
+        }
+        balance = entry.balance_after();
+    }
+    let sum = balance.available.saturating_add(balance.reserved).saturating_add(balance.spent);
+    if sum != made {
+        findings.push(format!("{credit_type}: has {sum} credits, was given {made}"));
+    }
+    match books.balances.get(credit_type) {
+        None => findings.push(format!("{credit_type}: there are entries and no balance")),
+        Some(stored) => {
+            let held_scans = stored.held_scans;
+            if *stored != (Balance { held_scans, ..balance.clone() }) {
+                findings.push(format!(
+                    "{credit_type}: the balance is {}/{}/{} at {}, the last entry leaves {}/{}/{} at {}",
+                    stored.available,
+                    stored.reserved,
+                    stored.spent,
+                    stored.sequence,
+                    balance.available,
+                    balance.reserved,
+                    balance.spent,
+                    balance.sequence
+                ));
+            }
+            let open: i64 = books
+                .lots
+                .iter()
+                .filter(|lot| lot.credit_type == *credit_type)
+                .fold(0, |sum, lot| sum.saturating_add(lot.remaining));
+            if open != stored.available {
+                findings.push(format!(
+                    "{credit_type}: {} credits are available, the lots have {open}",
+                    stored.available
+                ));
+            }
+        }
+    }
+}

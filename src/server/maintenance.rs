@@ -1,0 +1,84 @@
+//! What is done to a database beside serving: migrate it, check its books.
+
+use super::ServerError;
+use crate::{
+    config::Settings,
+    ids::AccountId,
+    ledger::verify,
+    store::{Database, migrate::Plan},
+};
+
+/// Connections that a check uses: it is no hurry.
+const CONNECTIONS: u32 = 2;
+/// Accounts that are listed at once.
+const PAGE: i64 = 1_000;
+
+/// What a check of all books found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Audit {
+    /// Accounts whose books were read.
+    pub accounts: u64,
+    /// Ledger entries read.
+    pub entries: i64,
+    /// What is wrong: the account, and what.
+    pub findings: Vec<(String, String)>,
+}
+
+/// Brings the schema of the settings' database up to date, as its owner.
+///
+/// # Errors
+///
+/// No database, or it refuses.
+pub async fn migrate(settings: &Settings, plan: &Plan) -> Result<(), ServerError> {
+    let database = Database::new(settings.database_url()?.reveal(), CONNECTIONS)?;
+    database.migrate(plan).await?;
+    database.close().await;
+    Ok(())
+}
+
+/// Recomputes the books of one account, or of all. An account that does not
+/// exist is a finding.
+///
+/// # Errors
+///
+/// No database, or a row in it that is not understood at all.
+pub async fn audit(settings: &Settings, only: Option<&AccountId>) -> Result<Audit, ServerError> {
+    let database = Database::new(settings.database_url()?.reveal(), CONNECTIONS)?;
+    database.check_schema().await?;
+    let mut audit = Audit::default();
+    for cell in database.cells().await? {
+        if only.is_none() {
+            for account in cell.orphans().await? {
+                let what = "has rows in the ledger and no account row".to_owned();
+                audit.findings.push((account, what));
+            }
+        }
+        let mut after = None;
+        loop {
+            let page = match only {
+                Some(account_id) => vec![account_id.clone()],
+                None => cell.account_ids(after.as_ref(), PAGE).await?,
+            };
+            for account_id in &page {
+                let Some(books) = cell.books(account_id).await? else { continue };
+                let report = verify::check(&books);
+                audit.accounts += 1;
+                audit.entries += report.entries;
+                let found = report.findings.into_iter();
+                audit.findings.extend(found.map(|what| (account_id.to_string(), what)));
+            }
+            if only.is_some() || page.is_empty() {
+                break;
+            }
+            after = page.last().cloned();
+        }
+        cell.close().await;
+    }
+    if let Some(account_id) = only
+        && audit.accounts == 0
+    {
+        audit.findings.push((account_id.to_string(), "there is no such account".to_owned()));
+    }
+    database.close().await;
+    Ok(audit)
+}

@@ -1,0 +1,359 @@
+//! The server: assembles the parts, runs them, drains them.
+
+mod maintenance;
+
+pub use crate::store::migrate::Plan as MigrationPlan;
+pub use maintenance::{Audit, audit, migrate};
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::{net::TcpListener, task::JoinHandle, time};
+use tokio_stream::wrappers::TcpListenerStream;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Server;
+use tonic_health::{ServingStatus, server::HealthReporter};
+
+use crate::{
+    billing::Billing,
+    clock::Clock,
+    config::{ConfigError, Settings},
+    grpc,
+    http::{self, Readiness},
+    ledger::{Ledger, LedgerOptions},
+    proto,
+    store::{Database, StoreError},
+    telemetry, workers,
+};
+
+/// Streams that one connection may have open: hyper's own limit, which tonic
+/// switches off where it is not set.
+const MAX_STREAMS: u32 = 1024;
+/// Resets that a connection may cause before it is closed (rapid reset).
+const MAX_RESETS: usize = 1024;
+/// Bytes of headers of one call.
+const MAX_HEADERS: u32 = 16 * 1024;
+/// How often an idle connection is asked whether it lives, and for how long.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest that any call may take, whatever deadline it came with.
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long calls in flight, and then streams, may take to end in a drain.
+const DRAIN_LIMIT: Duration = Duration::from_secs(15);
+/// How often the database is looked at for readiness, and waited for at the start.
+const PROBE_PERIOD: Duration = Duration::from_millis(500);
+
+/// How often recorded metrics are folded into their buckets.
+const UPKEEP_PERIOD: Duration = Duration::from_secs(5);
+
+/// Why a server does not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// Of the settings.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Of the database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {source}: is another one running?")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// gRPC ended.
+    #[error("gRPC ended: {0}")]
+    Grpc(#[from] tonic::transport::Error),
+    /// HTTP ended.
+    #[error("HTTP ended: {0}")]
+    Http(#[from] std::io::Error),
+    /// Metrics cannot be collected.
+    #[error("metrics: {0}")]
+    Metrics(#[from] metrics_exporter_prometheus::BuildError),
+    /// Reflection cannot be served: the descriptors are broken.
+    #[error("reflection: {0}")]
+    Reflection(#[from] tonic_reflection::server::Error),
+    /// It was told to stop while it waited for the database.
+    #[error("stopped before it was ready")]
+    Stopped,
+}
+
+/// A running server.
+#[derive(Debug)]
+pub struct Running {
+    /// Where gRPC is served.
+    pub grpc_addr: SocketAddr,
+    /// Where HTTP is served.
+    pub http_addr: SocketAddr,
+    task: JoinHandle<Result<(), ServerError>>,
+}
+
+impl Running {
+    /// Waits until it has ended: drained after `stop`, or by a failure.
+    ///
+    /// # Errors
+    ///
+    /// What made it end.
+    pub async fn ended(self) -> Result<(), ServerError> {
+        match self.task.await {
+            Ok(result) => result,
+            Err(error) => Err(std::io::Error::other(error).into()),
+        }
+    }
+}
+
+/// Starts a server. HTTP is there at once, so that an orchestrator sees that the
+/// process lives; gRPC once the database is there and its schema fits. `stop`
+/// drains it: what was accepted is answered.
+///
+/// # Errors
+///
+/// Settings, an address that is taken, a schema that does not fit.
+pub async fn start(
+    settings: &Settings,
+    clock: Clock,
+    stop: CancellationToken,
+) -> Result<Running, ServerError> {
+    let metrics = telemetry::init_metrics()?;
+    let readiness = Readiness::default();
+    let (http_listener, http_addr) = listen(settings.http_addr).await?;
+    let ended = CancellationToken::new();
+    let http = axum::serve(http_listener, http::routes(readiness.clone(), metrics.clone()))
+        .with_graceful_shutdown(ended.clone().cancelled_owned());
+    let http = tokio::spawn(async move { http.await });
+    // Where the start fails from here on, HTTP must not be left behind.
+    let started = ended.clone().drop_guard();
+
+    let url = settings.database_url()?.reveal();
+    let database = Database::for_server(url, settings.read_connections)?;
+    wait_for(&database, &stop).await?;
+    for table in database.excessive_rights().await? {
+        tracing::warn!(
+            table,
+            "this role may rewrite history: connect as the role that `creditgate migrate` made"
+        );
+    }
+    for setting in database.risky_settings().await? {
+        tracing::warn!(
+            setting,
+            "this setting of the database is off: a crash may lose credits that were acknowledged"
+        );
+    }
+    let options = LedgerOptions {
+        lanes: settings.lanes,
+        check_lanes: settings.check_lanes,
+        queue: settings.queue,
+        clock,
+    };
+    let ledger = Ledger::start(database.clone(), database.cells().await?, &options);
+    if database.catalog().await?.revision == 0 {
+        tracing::warn!("there is no catalog yet, so no scan is known: `creditgate catalog apply`");
+    }
+    let (grpc_listener, grpc_addr) = listen(settings.grpc_addr).await?;
+    tokio::spawn(upkeep(metrics, ended.clone()));
+    let parts = Parts { database, ledger, readiness, http, ended };
+    started.disarm();
+    let task = tokio::spawn(parts.run(grpc_listener, settings.clone(), stop));
+    Ok(Running { grpc_addr, http_addr, task })
+}
+
+async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServerError> {
+    let failed = |source| ServerError::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
+}
+
+/// Waits for the database, for as long as it takes; a schema that does not fit
+/// is an error at once.
+async fn wait_for(database: &Database, stop: &CancellationToken) -> Result<(), ServerError> {
+    let mut told = Instant::now().checked_sub(Duration::from_secs(60));
+    loop {
+        match database.check_schema().await {
+            Ok(()) => return Ok(()),
+            Err(StoreError::Unavailable(error)) => {
+                if told.is_none_or(|told| told.elapsed() > Duration::from_secs(10)) {
+                    tracing::warn!(%error, "waiting for the database");
+                    told = Some(Instant::now());
+                }
+            }
+            Err(error) => return Err(error.into()),
+        }
+        tokio::select! {
+            () = stop.cancelled() => return Err(ServerError::Stopped),
+            () = time::sleep(PROBE_PERIOD) => {}
+        }
+    }
+}
+
+/// What a running server consists of.
+struct Parts {
+    database: Database,
+    ledger: Ledger,
+    readiness: Readiness,
+    http: JoinHandle<std::io::Result<()>>,
+    ended: CancellationToken,
+}
+
+impl Parts {
+    async fn run(
+        self,
+        listener: TcpListener,
+        settings: Settings,
+        stop: CancellationToken,
+    ) -> Result<(), ServerError> {
+        let (reporter, health) = tonic_health::server::health_reporter();
+        let reflection = || {
+            let builder = tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+                .with_service_name("grpc.health.v1.Health");
+            // Of the contract, what is served.
+            grpc::SERVICE_NAMES
+                .into_iter()
+                .fold(builder, |builder, name| builder.with_service_name(name))
+        };
+        let billing = Billing::new(self.database.clone(), self.ledger.clone());
+        let router = Server::builder()
+            .max_concurrent_streams(MAX_STREAMS)
+            .http2_max_local_error_reset_streams(Some(MAX_RESETS))
+            .http2_max_pending_accept_reset_streams(Some(MAX_RESETS))
+            .http2_max_header_list_size(MAX_HEADERS)
+            .http2_keepalive_interval(Some(KEEPALIVE))
+            .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+            .timeout(CALL_TIMEOUT)
+            .layer(grpc::ObserveLayer::new())
+            .add_routes(grpc::routes(self.ledger.clone(), billing))
+            .add_service(health)
+            .add_service(reflection().build_v1()?)
+            .add_service(reflection().build_v1alpha()?);
+
+        set_serving(&reporter, &self.readiness, true).await;
+        let workers_stop = CancellationToken::new();
+        let reaper = tokio::spawn(workers::reaper::run(self.ledger.clone(), workers_stop.clone()));
+        let grace = Duration::from_secs(settings.readiness_grace_seconds);
+        let watch = tokio::spawn(watch_database(
+            self.database.clone(),
+            reporter.clone(),
+            self.readiness.clone(),
+            grace,
+            workers_stop.clone(),
+        ));
+
+        let close = CancellationToken::new();
+        // Each connection's answers leave at once: they are small.
+        let incoming = TcpListenerStream::new(listener);
+        let incoming = tokio_stream::StreamExt::map(incoming, |stream| {
+            stream.inspect(|stream| {
+                if let Err(error) = stream.set_nodelay(true) {
+                    tracing::debug!(%error, "TCP_NODELAY");
+                }
+            })
+        });
+        let mut serve = tokio::spawn(
+            router.serve_with_incoming_shutdown(incoming, close.clone().cancelled_owned()),
+        );
+
+        let result = tokio::select! {
+            ended = &mut serve => ended.map_err(std::io::Error::other)?.map_err(ServerError::from),
+            () = stop.cancelled() => {
+                tracing::info!("draining: no longer ready, calls are still answered");
+                workers_stop.cancel();
+                // Before the word is given, or it could take it back.
+                watch.abort();
+                set_serving(&reporter, &self.readiness, false).await;
+                time::sleep(settings.drain()).await;
+                close.cancel();
+                // Watchers of health would keep their connections open.
+                end_watches(reporter).await;
+                match time::timeout(DRAIN_LIMIT, &mut serve).await {
+                    Ok(ended) => ended.map_err(std::io::Error::other)?.map_err(ServerError::from),
+                    Err(_) => {
+                        tracing::warn!("some connections did not end in time and are cut");
+                        serve.abort();
+                        Ok(())
+                    }
+                }
+            }
+        };
+        workers_stop.cancel();
+        let _ended = tokio::join!(reaper, watch);
+        self.ledger.close().await;
+        self.database.close().await;
+        self.ended.cancel();
+        if time::timeout(Duration::from_secs(1), self.http).await.is_err() {
+            tracing::debug!("an HTTP connection was cut");
+        }
+        tracing::info!("drained");
+        result
+    }
+}
+
+/// Folds what was recorded into its buckets: where nobody scrapes, it would pile
+/// up in memory.
+async fn upkeep(metrics: PrometheusHandle, ended: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = ended.cancelled() => return,
+            () = time::sleep(UPKEEP_PERIOD) => metrics.run_upkeep(),
+        }
+    }
+}
+
+/// All that health is reported of: the whole, and each service.
+fn service_names() -> Vec<&'static str> {
+    [""].into_iter().chain(grpc::SERVICE_NAMES).collect()
+}
+
+async fn set_serving(reporter: &HealthReporter, readiness: &Readiness, serving: bool) {
+    readiness.set(serving);
+    let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
+    for name in service_names() {
+        reporter.set_service_status(name, status).await;
+    }
+}
+
+async fn end_watches(mut reporter: HealthReporter) {
+    for name in service_names() {
+        reporter.clear_service_status(name).await;
+    }
+}
+
+/// The database being away turns readiness off only after `grace`; its return
+/// turns it on at once.
+async fn watch_database(
+    database: Database,
+    reporter: HealthReporter,
+    readiness: Readiness,
+    grace: Duration,
+    stop: CancellationToken,
+) {
+    let mut seen = Instant::now();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = time::sleep(PROBE_PERIOD) => {}
+        }
+        let probing = database.clone();
+        // On its own task: a statement is never dropped half-way.
+        match tokio::spawn(async move { probing.ping().await }).await {
+            Ok(Ok(())) => {
+                seen = Instant::now();
+                if !readiness.get() && !stop.is_cancelled() {
+                    tracing::info!("the database is back: ready again");
+                    set_serving(&reporter, &readiness, true).await;
+                }
+            }
+            Ok(Err(_)) | Err(_) if readiness.get() && seen.elapsed() > grace => {
+                tracing::error!("the database has been away for too long: not ready");
+                set_serving(&reporter, &readiness, false).await;
+            }
+            Ok(Err(_)) | Err(_) => {}
+        }
+    }
+}

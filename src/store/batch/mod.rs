@@ -1,0 +1,241 @@
+//! A batch's transaction, on a lane's own connection: lock, read, write, commit.
+//!
+//! A lane's connection is used by one task that is never cancelled: a `begin`
+//! that is dropped half-way could leave a transaction open.
+
+mod demand;
+mod lock;
+mod read;
+mod write;
+
+pub(super) use lock::look;
+pub(super) use read::SubscriptionRow;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sqlx::{Connection, Executor, PgConnection};
+
+use tokio::time;
+
+use super::{Cell, StoreError, connect::CLOSE_TIMEOUT};
+use crate::{
+    clock::Timestamp,
+    domain::{
+        account::{Account, AccountState, Missing},
+        command::{Action, Command, OperationKey},
+    },
+    ids::{AccountId, ProjectId, ReservationId},
+};
+
+/// A connection of a lane's own.
+#[derive(Debug)]
+pub struct LaneConnection(PgConnection);
+
+/// What a batch of commands names: all that has to be read to decide it.
+#[derive(Debug, Default)]
+pub struct Named {
+    /// Accounts, in the order in which they are locked.
+    pub accounts: BTreeSet<AccountId>,
+    reservations: BTreeSet<(AccountId, ReservationId)>,
+    operations: BTreeSet<(AccountId, OperationKey)>,
+    projects: BTreeSet<(AccountId, ProjectId)>,
+}
+
+/// What was read, under the locks.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// The database's time, or the one that a test has set.
+    pub now: Timestamp,
+    /// The revision of the catalog that this transaction sees.
+    pub catalog_revision: i64,
+    /// The state of each account that was locked.
+    pub accounts: BTreeMap<AccountId, AccountState>,
+}
+
+/// What an account's decision still lacks.
+#[derive(Debug)]
+pub struct Demand {
+    /// The account.
+    pub account_id: AccountId,
+    /// What is missing.
+    pub missing: Missing,
+    /// At most so many holders are of interest.
+    pub limit: i64,
+}
+
+impl Named {
+    /// What these commands name.
+    pub fn by<'c>(commands: impl Iterator<Item = &'c Command>) -> Self {
+        let mut named = Self::default();
+        for command in commands {
+            let account = &command.account_id;
+            named.accounts.insert(account.clone());
+            match &command.action {
+                Action::Check(scan) => {
+                    named.projects.extend(scan.project_id.clone().map(|id| (account.clone(), id)));
+                }
+                Action::Reserve(reserve) => {
+                    let project = reserve.scan.project_id.clone();
+                    named.projects.extend(project.map(|id| (account.clone(), id)));
+                    named.reservations.insert((account.clone(), reserve.reservation_id.clone()));
+                }
+                Action::Extend { reservation_id, .. }
+                | Action::Commit { reservation_id, .. }
+                | Action::Release { reservation_id, .. }
+                | Action::ExpireLease { reservation_id } => {
+                    named.reservations.insert((account.clone(), reservation_id.clone()));
+                }
+                Action::Grant(grant) => {
+                    named.operations.insert((account.clone(), grant.key.clone()));
+                }
+                Action::Revoke(revoke) => {
+                    named.operations.insert((account.clone(), revoke.key.clone()));
+                }
+                Action::SetSuspension { .. } | Action::ApplyDue => {}
+            }
+        }
+        named
+    }
+}
+
+impl LaneConnection {
+    /// Connects to a cell.
+    ///
+    /// # Errors
+    ///
+    /// The database is away.
+    pub async fn connect(cell: &Cell) -> Result<Self, StoreError> {
+        Ok(Self(cell.connect_lane().await?))
+    }
+
+    /// Begins a batch that writes.
+    ///
+    /// # Errors
+    ///
+    /// Of the connection.
+    pub async fn begin(&mut self) -> Result<(), StoreError> {
+        self.0.execute("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
+        Ok(())
+    }
+
+    /// Begins a batch that only looks: one snapshot for all its statements, no
+    /// locks.
+    ///
+    /// # Errors
+    ///
+    /// Of the connection.
+    pub async fn begin_read_only(&mut self) -> Result<(), StoreError> {
+        self.0.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+        Ok(())
+    }
+
+    /// Locks the account rows in key order; accounts that do not exist are left
+    /// out.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Locked`] where a row was not to be had in time.
+    pub async fn lock(&mut self, named: &Named) -> Result<Vec<Account>, StoreError> {
+        lock::wait(&mut self.0, named).await
+    }
+
+    /// Locks those account rows that are free at once.
+    ///
+    /// # Errors
+    ///
+    /// Of the connection.
+    pub async fn lock_free(&mut self, named: &Named) -> Result<Vec<Account>, StoreError> {
+        lock::skip(&mut self.0, named).await
+    }
+
+    /// Reads the account rows without a lock: for a batch that only looks.
+    ///
+    /// # Errors
+    ///
+    /// Of the connection.
+    pub async fn look(&mut self, named: &Named) -> Result<Vec<Account>, StoreError> {
+        lock::none(&mut self.0, named).await
+    }
+
+    /// Reads all that the batch names. `fixed_now` replaces the database's
+    /// clock in tests.
+    ///
+    /// # Errors
+    ///
+    /// Of the connection, or stored data that is not understood.
+    pub async fn read(
+        &mut self,
+        named: &Named,
+        locked: Vec<Account>,
+        fixed_now: Option<Timestamp>,
+    ) -> Result<Snapshot, StoreError> {
+        read::read(&mut self.0, named, locked, fixed_now).await
+    }
+
+    /// Reads what decisions turned out to lack, into the states.
+    ///
+    /// # Errors
+    ///
+    /// Of the connection, or stored data that is not understood.
+    pub async fn supply(
+        &mut self,
+        demands: &[Demand],
+        accounts: &mut BTreeMap<AccountId, AccountState>,
+    ) -> Result<(), StoreError> {
+        demand::supply(&mut self.0, demands, accounts).await
+    }
+
+    /// Writes what became of the accounts: `(as it was read, as it is now)`.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Conflict`] where a guard did not hold, [`StoreError::Data`]
+    /// where a constraint did not.
+    pub async fn write<'s>(
+        &mut self,
+        changes: impl Iterator<Item = (&'s AccountState, &'s AccountState)>,
+    ) -> Result<(), StoreError> {
+        write::write(&mut self.0, changes).await
+    }
+
+    /// Commits. Where this fails, what became of the transaction is unknown.
+    ///
+    /// # Errors
+    ///
+    /// Of the connection.
+    pub async fn commit(&mut self) -> Result<(), StoreError> {
+        self.0.execute("COMMIT").await?;
+        Ok(())
+    }
+
+    /// Rolls back.
+    ///
+    /// # Errors
+    ///
+    /// Of the connection: then it must not be used again.
+    pub async fn rollback(&mut self) -> Result<(), StoreError> {
+        self.0.execute("ROLLBACK").await?;
+        Ok(())
+    }
+
+    /// Reads a catalog within the transaction.
+    ///
+    /// # Errors
+    ///
+    /// Of the connection, or stored data that is not understood.
+    pub async fn catalog(
+        &mut self,
+        revision: i64,
+    ) -> Result<crate::domain::catalog::Catalog, StoreError> {
+        super::catalogs::read_in_cell(&mut self.0, revision).await
+    }
+
+    /// Says goodbye to the database.
+    pub async fn close(self) {
+        match time::timeout(CLOSE_TIMEOUT, self.0.close()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "closing a lane's connection"),
+            Err(_) => tracing::debug!("a lane's connection was cut"),
+        }
+    }
+}

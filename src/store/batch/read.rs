@@ -1,0 +1,358 @@
+//! What a batch reads under its locks: the clock, the catalog's revision, and
+//! each account as far as the commands name it.
+
+use std::collections::BTreeMap;
+
+use sqlx::PgConnection;
+use sqlx::types::Json;
+
+use super::{Named, Snapshot};
+use crate::{
+    clock::Timestamp,
+    domain::{
+        account::{Account, AccountState, Operation},
+        command::OperationKind,
+        subscription::{BillingInterval, Subscription, SubscriptionStatus},
+    },
+    ids::{AccountId, CreditType, LotId, OperationId, PlanName, ProjectId, SubscriptionId},
+    store::{
+        StoreError,
+        rows::{BalanceRow, LotRow, ReservationRow, id, known},
+    },
+};
+
+type States = BTreeMap<AccountId, AccountState>;
+
+pub(super) async fn read(
+    connection: &mut PgConnection,
+    named: &Named,
+    locked: Vec<Account>,
+    fixed_now: Option<Timestamp>,
+) -> Result<Snapshot, StoreError> {
+    let mut accounts: States = locked
+        .into_iter()
+        .map(|account| (account.account_id.clone(), AccountState::new(account)))
+        .collect();
+    let (now, catalog_revision) = balances(connection, &mut accounts).await?;
+    reservations(connection, named, &mut accounts).await?;
+    operations(connection, named, &mut accounts).await?;
+    lots(connection, &mut accounts).await?;
+    projects(connection, named, &mut accounts).await?;
+    subscriptions(connection, &mut accounts).await?;
+    Ok(Snapshot { now: fixed_now.unwrap_or(now), catalog_revision, accounts })
+}
+
+fn keys(accounts: &States) -> Vec<String> {
+    accounts.keys().map(ToString::to_string).collect()
+}
+
+/// The state that a row belongs to; rows are only asked for locked accounts.
+fn state<'a>(accounts: &'a mut States, key: &str) -> Result<&'a mut AccountState, StoreError> {
+    let key = id(key, AccountId::new)?;
+    accounts.get_mut(&key).ok_or_else(|| StoreError::Corrupt(format!("a row of account {key}")))
+}
+
+/// Balances, and with them the time and the catalog's revision: one statement
+/// less to wait for.
+async fn balances(
+    connection: &mut PgConnection,
+    accounts: &mut States,
+) -> Result<(Timestamp, i64), StoreError> {
+    let rows = sqlx::query!(
+        r#"
+        SELECT h.now AS "now!", h.revision AS "revision!",
+               b.account_id AS "account_id?", b.credit_type AS "credit_type?",
+               b.available AS "available?", b.reserved AS "reserved?", b.spent AS "spent?",
+               b.held_scans AS "held_scans?", b.sequence AS "sequence?",
+               b.last_entry_time AS "last_entry_time?", b.last_hash AS "last_hash?"
+          FROM (SELECT clock_timestamp() AS now,
+                       coalesce((SELECT max(revision) FROM catalogs), 0) AS revision) h
+          LEFT JOIN (
+               SELECT b.*
+                 FROM UNNEST($1::text[]) AS k (account_id)
+                CROSS JOIN LATERAL (
+                      SELECT * FROM balances b WHERE b.account_id = k.account_id LIMIT 1000) b
+               ) b ON true
+        "#,
+        &keys(accounts)
+    )
+    .fetch_all(connection)
+    .await?;
+    let mut head = None;
+    for row in rows {
+        head = Some((row.now, row.revision));
+        let (
+            Some(account_id),
+            Some(credit_type),
+            Some(available),
+            Some(reserved),
+            Some(spent),
+            Some(held_scans),
+            Some(sequence),
+            Some(last_entry_time),
+            Some(last_hash),
+        ) = (
+            row.account_id,
+            row.credit_type,
+            row.available,
+            row.reserved,
+            row.spent,
+            row.held_scans,
+            row.sequence,
+            row.last_entry_time,
+            row.last_hash,
+        )
+        else {
+            continue;
+        };
+        let (credit_type, balance) = BalanceRow {
+            credit_type,
+            available,
+            reserved,
+            spent,
+            held_scans,
+            sequence,
+            last_entry_time,
+            last_hash,
+        }
+        .decode()?;
+        state(accounts, &account_id)?.balances.insert(credit_type, balance);
+    }
+    head.ok_or_else(|| StoreError::Corrupt("no clock".to_owned()))
+}
+
+async fn reservations(
+    connection: &mut PgConnection,
+    named: &Named,
+    accounts: &mut States,
+) -> Result<(), StoreError> {
+    let (account_ids, reservation_ids): (Vec<String>, Vec<String>) = named
+        .reservations
+        .iter()
+        .filter(|(account, _)| accounts.contains_key(account))
+        .map(|(account, reservation)| (account.to_string(), reservation.to_string()))
+        .unzip();
+    if account_ids.is_empty() {
+        return Ok(());
+    }
+    let rows = sqlx::query_as!(
+        ReservationRow,
+        r#"
+        SELECT r.account_id, r.reservation_id, r.project_id, r.scan_kind, r.credit_type, r.state,
+               r.release_cause, r.late, r.credits, r.committed_credits, r.sent_credits,
+               r.sent_lease_micros, r.create_time, r.expire_time, r.settle_time,
+               r.labels AS "labels: Json<BTreeMap<String, String>>",
+               r.lot_ids, r.lot_credits, r.entries
+          FROM UNNEST($1::text[], $2::text[]) AS k (account_id, reservation_id)
+         CROSS JOIN LATERAL (
+               SELECT * FROM reservations r
+                WHERE r.account_id = k.account_id AND r.reservation_id = k.reservation_id
+                LIMIT 1) r
+        "#,
+        &account_ids,
+        &reservation_ids
+    )
+    .fetch_all(connection)
+    .await?;
+    for row in rows {
+        let state = state(accounts, &row.account_id)?;
+        let reservation = row.decode()?;
+        state.reservations.insert(reservation.reservation_id.clone(), reservation);
+    }
+    Ok(())
+}
+
+async fn operations(
+    connection: &mut PgConnection,
+    named: &Named,
+    accounts: &mut States,
+) -> Result<(), StoreError> {
+    let wanted = || named.operations.iter().filter(|(account, _)| accounts.contains_key(account));
+    let account_ids: Vec<String> = wanted().map(|(account, _)| account.to_string()).collect();
+    let kinds: Vec<i16> = wanted().map(|(_, (kind, _))| *kind as i16).collect();
+    let operation_ids: Vec<String> = wanted().map(|(_, (_, id))| id.to_string()).collect();
+    if account_ids.is_empty() {
+        return Ok(());
+    }
+    let rows = sqlx::query!(
+        r#"
+        SELECT o.account_id, o.kind, o.operation_id, o.credit_type, o.credits, o.expire_time,
+               o.reason, o.lot_id, o.sequence, o.create_time
+          FROM UNNEST($1::text[], $2::smallint[], $3::text[]) AS k (account_id, kind, operation_id)
+         CROSS JOIN LATERAL (
+               SELECT * FROM operations o
+                WHERE o.account_id = k.account_id AND o.kind = k.kind
+                  AND o.operation_id = k.operation_id
+                LIMIT 1) o
+        "#,
+        &account_ids,
+        &kinds,
+        &operation_ids
+    )
+    .fetch_all(connection)
+    .await?;
+    for row in rows {
+        let kind = known(OperationKind::from_number(row.kind), "operation", row.kind)?;
+        let key = (kind, id(&row.operation_id, OperationId::new)?);
+        let operation = Operation {
+            key: key.clone(),
+            credit_type: id(&row.credit_type, CreditType::new)?,
+            credits: row.credits,
+            expire_time: row.expire_time,
+            reason: row.reason,
+            lot_id: row.lot_id.map(LotId),
+            sequence: row.sequence,
+            create_time: row.create_time,
+        };
+        state(accounts, &row.account_id)?.operations.insert(key, operation);
+    }
+    Ok(())
+}
+
+/// The open lots, and those that named reservations and operations refer to.
+async fn lots(connection: &mut PgConnection, accounts: &mut States) -> Result<(), StoreError> {
+    let mut account_ids = Vec::new();
+    let mut lot_ids = Vec::new();
+    for (account, state) in accounts.iter() {
+        let pinned = state.reservations.values().flat_map(|r| r.portions.iter().map(|p| p.lot_id));
+        let granted = state.operations.values().filter_map(|operation| operation.lot_id);
+        for lot_id in pinned.chain(granted) {
+            account_ids.push(account.to_string());
+            lot_ids.push(lot_id.0);
+        }
+    }
+    let rows = sqlx::query_as!(
+        LotRow,
+        r#"
+        SELECT l.account_id AS "account_id!", l.lot_id AS "lot_id!",
+               l.credit_type AS "credit_type!", l.source AS "source!", l.credits AS "credits!",
+               l.remaining AS "remaining!", l.unrecovered AS "unrecovered!", l.expire_time,
+               l.create_time AS "create_time!", l.reference AS "reference!"
+          FROM UNNEST($1::text[]) AS k (account_id)
+         CROSS JOIN LATERAL (
+               SELECT * FROM lots l
+                WHERE l.account_id COLLATE "POSIX" = k.account_id AND l.is_open
+                LIMIT 1000000) l
+         UNION ALL
+        SELECT l.account_id, l.lot_id, l.credit_type, l.source, l.credits, l.remaining,
+               l.unrecovered, l.expire_time, l.create_time, l.reference
+          FROM UNNEST($2::text[], $3::uuid[]) AS k (account_id, lot_id)
+         CROSS JOIN LATERAL (
+               SELECT * FROM lots l WHERE l.account_id = k.account_id AND l.lot_id = k.lot_id
+                LIMIT 1) l
+        "#,
+        &keys(accounts),
+        &account_ids,
+        &lot_ids
+    )
+    .fetch_all(connection)
+    .await?;
+    for row in rows {
+        let state = state(accounts, &row.account_id)?;
+        let lot = row.decode()?;
+        state.lots.insert(lot.lot_id, lot);
+    }
+    Ok(())
+}
+
+async fn projects(
+    connection: &mut PgConnection,
+    named: &Named,
+    accounts: &mut States,
+) -> Result<(), StoreError> {
+    let (account_ids, project_ids): (Vec<String>, Vec<String>) = named
+        .projects
+        .iter()
+        .filter(|(account, _)| accounts.contains_key(account))
+        .map(|(account, project)| (account.to_string(), project.to_string()))
+        .unzip();
+    if account_ids.is_empty() {
+        return Ok(());
+    }
+    let rows = sqlx::query!(
+        r#"
+        SELECT p.account_id, p.project_id
+          FROM UNNEST($1::text[], $2::text[]) AS k (account_id, project_id)
+         CROSS JOIN LATERAL (
+               SELECT * FROM projects p
+                WHERE p.account_id = k.account_id AND p.project_id = k.project_id
+                LIMIT 1) p
+        "#,
+        &account_ids,
+        &project_ids
+    )
+    .fetch_all(connection)
+    .await?;
+    for row in rows {
+        let project = id(&row.project_id, ProjectId::new)?;
+        state(accounts, &row.account_id)?.projects.insert(project);
+    }
+    Ok(())
+}
+
+/// Only of accounts that ever had one: their row says so.
+async fn subscriptions(
+    connection: &mut PgConnection,
+    accounts: &mut States,
+) -> Result<(), StoreError> {
+    let account_ids: Vec<String> = accounts
+        .iter()
+        .filter(|(_, state)| state.account.subscriptions > 0)
+        .map(|(account, _)| account.to_string())
+        .collect();
+    if account_ids.is_empty() {
+        return Ok(());
+    }
+    let rows = sqlx::query_as!(
+        SubscriptionRow,
+        r#"
+        SELECT s.account_id, s.subscription_id, s.plan, s.status, s.billing_interval, s.provider,
+               s.period_start_time, s.period_end_time, s.cancel_at_period_end
+          FROM UNNEST($1::text[]) AS k (account_id)
+         CROSS JOIN LATERAL (
+               SELECT * FROM subscriptions s
+                WHERE s.account_id = k.account_id AND s.end_time IS NULL
+                LIMIT 1000) s
+        "#,
+        &account_ids
+    )
+    .fetch_all(connection)
+    .await?;
+    for row in rows {
+        let state = state(accounts, &row.account_id)?;
+        state.subscriptions.push(row.decode()?);
+    }
+    for state in accounts.values_mut() {
+        state.subscriptions.sort_by(|a, b| a.subscription_id.cmp(&b.subscription_id));
+    }
+    Ok(())
+}
+
+/// A row of `subscriptions`.
+pub(in crate::store) struct SubscriptionRow {
+    pub account_id: String,
+    pub subscription_id: String,
+    pub plan: String,
+    pub status: i16,
+    pub billing_interval: i16,
+    pub provider: String,
+    pub period_start_time: Timestamp,
+    pub period_end_time: Timestamp,
+    pub cancel_at_period_end: bool,
+}
+
+impl SubscriptionRow {
+    pub(in crate::store) fn decode(self) -> Result<Subscription, StoreError> {
+        let (status, interval) = (self.status, self.billing_interval);
+        Ok(Subscription {
+            subscription_id: id(&self.subscription_id, SubscriptionId::new)?,
+            plan: id(&self.plan, PlanName::new)?,
+            status: known(SubscriptionStatus::from_number(status), "status", status)?,
+            interval: known(BillingInterval::from_number(interval), "interval", interval)?,
+            provider: self.provider,
+            period_start_time: self.period_start_time,
+            period_end_time: self.period_end_time,
+            cancel_at_period_end: self.cancel_at_period_end,
+        })
+    }
+}

@@ -1,0 +1,54 @@
+//! Lists of different lengths, one for each row. UNNEST would flatten an array
+//! of arrays, so the lists travel end to end in one array, and each row takes
+//! its slice: from..=to, counted from 1, empty where `to` < `from`.
+
+use uuid::Uuid;
+
+use crate::domain::credit::LotPortion;
+
+/// The portions of each row.
+#[derive(Default)]
+pub(super) struct Portions {
+    pub(super) ids: Vec<Uuid>,
+    pub(super) credits: Vec<i64>,
+    pub(super) from: Vec<i32>,
+    pub(super) to: Vec<i32>,
+}
+
+impl Portions {
+    pub(super) fn of<'p>(rows: impl Iterator<Item = &'p [LotPortion]>) -> Self {
+        let mut columns = Self::default();
+        for portions in rows {
+            columns.from.push(position(columns.ids.len() + 1));
+            columns.ids.extend(portions.iter().map(|portion| portion.lot_id.0));
+            columns.credits.extend(portions.iter().map(|portion| portion.credits));
+            columns.to.push(position(columns.ids.len()));
+        }
+        columns
+    }
+}
+
+/// Numbers of each row.
+#[derive(Default)]
+pub(super) struct Ragged {
+    pub(super) values: Vec<i64>,
+    pub(super) from: Vec<i32>,
+    pub(super) to: Vec<i32>,
+}
+
+impl Ragged {
+    pub(super) fn of<'p>(rows: impl Iterator<Item = &'p [i64]>) -> Self {
+        let mut columns = Self::default();
+        for values in rows {
+            columns.from.push(position(columns.values.len() + 1));
+            columns.values.extend_from_slice(values);
+            columns.to.push(position(columns.values.len()));
+        }
+        columns
+    }
+}
+
+/// An array in Postgres has fewer elements than this can count.
+fn position(index: usize) -> i32 {
+    i32::try_from(index).unwrap_or(i32::MAX)
+}

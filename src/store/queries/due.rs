@@ -1,0 +1,121 @@
+//! What a worker has to do: holds whose lease has run out, and accounts with
+//! something due that nobody calls for.
+//!
+//! Both are read page by page, each page after the last row of the one before:
+//! what cannot be settled just now stands in nobody's way.
+
+use crate::{
+    clock::Timestamp,
+    ids::{AccountId, ReservationId},
+    store::{Cell, StoreError, rows::id},
+};
+
+/// A hold whose lease had run out when it was looked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExpiredHold {
+    /// When its lease ended.
+    pub expire_time: Timestamp,
+    /// The account.
+    pub account_id: AccountId,
+    /// The reservation.
+    pub reservation_id: ReservationId,
+}
+
+/// An account on which something was due when it was looked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DueAccount {
+    /// Since when.
+    pub due_time: Timestamp,
+    /// The account.
+    pub account_id: AccountId,
+}
+
+impl Cell {
+    /// Up to `limit` holds whose lease has run out, the oldest first, those
+    /// after `after`. Locks nothing: what is decided about them is decided on
+    /// the write path.
+    ///
+    /// # Errors
+    ///
+    /// The database is away.
+    pub async fn expired_holds(
+        &self,
+        now: Option<Timestamp>,
+        after: Option<&ExpiredHold>,
+        limit: i64,
+    ) -> Result<Vec<ExpiredHold>, StoreError> {
+        let rows = sqlx::query!(
+            r#"
+            SELECT expire_time, account_id, reservation_id FROM reservations
+             WHERE state = 1 AND expire_time <= coalesce($1::timestamptz, now())
+               AND expire_time >= coalesce($2::timestamptz, '-infinity')
+               AND ($2::timestamptz IS NULL OR (expire_time, account_id, reservation_id)
+                                               > ($2, $3::text COLLATE "C", $4::text COLLATE "C"))
+             ORDER BY expire_time, account_id, reservation_id LIMIT $5
+            "#,
+            now,
+            after.map(|hold| hold.expire_time),
+            after.map(|hold| hold.account_id.as_str()),
+            after.map(|hold| hold.reservation_id.as_str()),
+            limit
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        rows.into_iter()
+            .map(|row| {
+                Ok(ExpiredHold {
+                    expire_time: row.expire_time,
+                    account_id: id(&row.account_id, AccountId::new)?,
+                    reservation_id: id(&row.reservation_id, ReservationId::new)?,
+                })
+            })
+            .collect()
+    }
+
+    /// Up to `limit` accounts with a lot that has expired, or a subscription
+    /// that has ended, and was not settled yet: the oldest first, those after
+    /// `after`. An account may come more than once.
+    ///
+    /// # Errors
+    ///
+    /// The database is away.
+    pub async fn due_accounts(
+        &self,
+        now: Option<Timestamp>,
+        after: Option<&DueAccount>,
+        limit: i64,
+    ) -> Result<Vec<DueAccount>, StoreError> {
+        let rows = sqlx::query!(
+            r#"
+            SELECT d.due_time AS "due_time!", d.account_id AS "account_id!" FROM (
+            (SELECT DISTINCT expire_time AS due_time, account_id FROM lots
+              WHERE is_open AND expire_time IS NOT NULL AND expire_time <= coalesce($1::timestamptz, now())
+                AND expire_time >= coalesce($2::timestamptz, '-infinity')
+                AND ($2::timestamptz IS NULL
+                     OR (expire_time, account_id) > ($2::timestamptz, $3::text COLLATE "C"))
+              ORDER BY expire_time, account_id LIMIT $4)
+             UNION
+            (SELECT DISTINCT period_end_time, account_id FROM subscriptions
+              WHERE status <> 5 AND period_end_time <= coalesce($1::timestamptz, now())
+                AND (status = 1 OR cancel_at_period_end)
+                AND period_end_time >= coalesce($2::timestamptz, '-infinity')
+                AND ($2::timestamptz IS NULL
+                     OR (period_end_time, account_id) > ($2::timestamptz, $3::text COLLATE "C"))
+              ORDER BY period_end_time, account_id LIMIT $4)) d
+             ORDER BY d.due_time, d.account_id LIMIT $4
+            "#,
+            now,
+            after.map(|due| due.due_time),
+            after.map(|due| due.account_id.as_str()),
+            limit
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        rows.into_iter()
+            .map(|row| {
+                let account_id = id(&row.account_id, AccountId::new)?;
+                Ok(DueAccount { due_time: row.due_time, account_id })
+            })
+            .collect()
+    }
+}

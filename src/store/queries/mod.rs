@@ -1,0 +1,15 @@
+//! Reads for people and programs: single statements on a cell's pool, paged by
+//! the key of the last row.
+
+mod balances;
+mod due;
+mod entries;
+mod lots;
+mod reservations;
+mod verify;
+
+pub use due::{DueAccount, ExpiredHold};
+pub use entries::EntryQuery;
+pub use lots::{LotKey, LotQuery};
+pub use reservations::{ReservationKey, ReservationQuery};
+pub use verify::{AccountBooks, BookedOperation};

@@ -1,0 +1,135 @@
+//! The reaper: frees holds whose lease has run out, and settles what is due on
+//! accounts that nobody calls for.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use rand::RngExt;
+use tokio::time;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    domain::command::{Action, Command, Outcome},
+    ids::AccountId,
+    ledger::{Ledger, LedgerError, detached},
+    store::{
+        Cell,
+        queries::{DueAccount, ExpiredHold},
+    },
+};
+
+/// What ledger entries of the reaper name as their actor.
+pub const ACTOR: &str = "reaper";
+/// How long it rests when it found nothing left to do. With several replicas
+/// the one that wakes first does the work.
+const PERIOD: Duration = Duration::from_secs(1);
+/// How long it rests between two pages.
+const PAGE_PAUSE: Duration = Duration::from_millis(5);
+/// Holds, or accounts, that are looked for at once.
+const PAGE: i64 = 500;
+
+/// Works until `stop`.
+pub async fn run(ledger: Ledger, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        if let Err(error) = round(&ledger, &stop).await {
+            tracing::warn!(%error, "the reaper tries again");
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = time::sleep(PERIOD.mul_f64(rand::rng().random_range(0.5..1.0))) => {}
+        }
+    }
+}
+
+/// One round over all cells: all that is due now.
+///
+/// # Errors
+///
+/// The database is away.
+pub async fn sweep(ledger: &Ledger) -> Result<(), LedgerError> {
+    round(ledger, &CancellationToken::new()).await
+}
+
+async fn round(ledger: &Ledger, stop: &CancellationToken) -> Result<(), LedgerError> {
+    let cells: Vec<Cell> = ledger.cells().cloned().collect();
+    for cell in cells {
+        sweep_cell(ledger, &cell, stop).await?;
+    }
+    metrics::counter!("creditgate_reaper_rounds_total").increment(1);
+    Ok(())
+}
+
+/// Page by page, of holds and of accounts in turn. Whatever could not be settled
+/// stays behind for the next round, and the page after it comes all the same:
+/// holds that fail each time must not keep the others from being freed.
+async fn sweep_cell(
+    ledger: &Ledger,
+    cell: &Cell,
+    stop: &CancellationToken,
+) -> Result<(), LedgerError> {
+    let now = ledger.clock().fixed();
+    let (mut hold, mut due) = (None, None);
+    let (mut more_holds, mut more_due) = (true, true);
+    while (more_holds || more_due) && !stop.is_cancelled() {
+        if more_holds {
+            let (reader, after) = (cell.clone(), hold.take());
+            let page =
+                detached(async move { reader.expired_holds(now, after.as_ref(), PAGE).await })
+                    .await?;
+            more_holds = is_full(page.len());
+            hold = page.last().cloned();
+            expire_leases(ledger, page).await;
+        }
+        if more_due {
+            let (reader, after) = (cell.clone(), due.take());
+            let page =
+                detached(async move { reader.due_accounts(now, after.as_ref(), PAGE).await })
+                    .await?;
+            more_due = is_full(page.len());
+            due = page.last().cloned();
+            apply_due(ledger, page).await;
+        }
+        // Let others have a turn.
+        time::sleep(PAGE_PAUSE).await;
+    }
+    Ok(())
+}
+
+async fn expire_leases(ledger: &Ledger, holds: Vec<ExpiredHold>) {
+    let commands = holds
+        .into_iter()
+        .map(|hold| Command {
+            account_id: hold.account_id,
+            actor: ACTOR.to_owned(),
+            action: Action::ExpireLease { reservation_id: hold.reservation_id },
+        })
+        .collect();
+    let mut freed = 0;
+    for answer in ledger.submit_all(commands).await {
+        match answer {
+            Ok(Outcome::LeaseExpired { freed: true }) => freed += 1,
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "a hold could not be freed yet"),
+        }
+    }
+    if freed > 0 {
+        metrics::counter!("creditgate_leases_expired_total").increment(freed);
+        tracing::info!(freed, "holds were freed, their leases had run out");
+    }
+}
+
+async fn apply_due(ledger: &Ledger, due: Vec<DueAccount>) {
+    let accounts: BTreeSet<AccountId> = due.into_iter().map(|due| due.account_id).collect();
+    let commands = accounts
+        .into_iter()
+        .map(|account_id| Command { account_id, actor: ACTOR.to_owned(), action: Action::ApplyDue })
+        .collect();
+    for answer in ledger.submit_all(commands).await {
+        if let Err(error) = answer {
+            tracing::warn!(%error, "what is due on an account could not be applied yet");
+        }
+    }
+}
+
+fn is_full(found: usize) -> bool {
+    i64::try_from(found).is_ok_and(|found| found >= PAGE)
+}

@@ -1,0 +1,19 @@
+//! A database, a ledger and a server of its own for each test.
+
+mod db;
+mod server;
+pub mod words;
+
+pub use db::TestDb;
+pub use server::{TestServer, catalog, settings};
+
+use std::time::{Duration, Instant};
+
+/// Asks again and again until the answer is yes; panics after ten seconds.
+pub async fn eventually(what: &str, mut ask: impl AsyncFnMut() -> bool) {
+    let begun = Instant::now();
+    while !ask().await {
+        assert!(begun.elapsed() < Duration::from_secs(10), "waited too long: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}

@@ -1,0 +1,45 @@
+//! The HTTP port, and what the metrics say.
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use crate::{
+    harness::{TestDb, TestServer},
+    wire::reserve,
+};
+
+/// The status line and body of a GET.
+async fn get(address: &str, path: &str) -> (String, String) {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: gate\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut response = String::new();
+    stream.read_to_string(&mut response).await.unwrap();
+    let (head, body) = response.split_once("\r\n\r\n").unwrap();
+    (head.lines().next().unwrap().to_owned(), body.to_owned())
+}
+
+#[tokio::test]
+async fn liveness_readiness_and_metrics_are_told_over_http() {
+    let db = TestDb::new().await;
+    let server = TestServer::open(&db, "a", 1).await;
+    server.gate().reserve(reserve("a", "r", "live_audit")).await.unwrap();
+    server.gate().reserve(reserve("a", "", "live_audit")).await.unwrap_err();
+    let address = server.http_addr();
+    assert_eq!(get(&address, "/livez").await.0, "HTTP/1.1 200 OK");
+    assert_eq!(get(&address, "/readyz").await.0, "HTTP/1.1 200 OK");
+    assert_eq!(get(&address, "/nothing").await.0, "HTTP/1.1 404 Not Found");
+    let (_, metrics) = get(&address, "/metrics").await;
+    for line in [
+        "creditgate_requests_total{method=\"/creditgate.v1.GateService/Reserve\",code=\"Ok\"}",
+        "creditgate_requests_total{method=\"/creditgate.v1.GateService/Reserve\",code=\"InvalidArgument\"}",
+        "creditgate_batch_phase_seconds_bucket{phase=\"commit\"",
+        "creditgate_batch_commands_sum",
+    ] {
+        assert!(metrics.contains(line), "{line} is not in\n{metrics}");
+    }
+    server.finish().await;
+    db.finish().await;
+}

@@ -1,0 +1,164 @@
+//! A network that swallows what is sent: no answer, no reset.
+
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use creditgate::{
+    clock::Clock,
+    config::{Secret, Settings},
+    proto,
+};
+use sqlx::postgres::PgConnectOptions;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, UnixStream},
+    sync::watch,
+};
+
+use crate::harness::{TestDb, TestServer, eventually, settings};
+
+/// Stands between a service and its database.
+struct Proxy {
+    address: SocketAddr,
+    /// How often the network has been cut; odd while it is.
+    cuts: Arc<watch::Sender<u64>>,
+}
+
+impl Proxy {
+    async fn before(db: &TestDb) -> Self {
+        let options: PgConnectOptions = db.url().parse().unwrap();
+        let socket = options.get_socket().unwrap().join(".s.PGSQL.5432");
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let cuts = Arc::new(watch::Sender::new(0));
+        let seen = cuts.clone();
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let server = UnixStream::connect(&socket).await.unwrap();
+                let (from_client, to_client) = client.into_split();
+                let (from_server, to_server) = server.into_split();
+                tokio::spawn(pump(from_client, to_server, seen.subscribe()));
+                tokio::spawn(pump(from_server, to_client, seen.subscribe()));
+            }
+        });
+        Self { address, cuts }
+    }
+
+    /// The database's URL by way of the proxy.
+    fn url(&self, db: &TestDb) -> String {
+        let options: PgConnectOptions = db.url().parse().unwrap();
+        format!(
+            "postgres://{}@{}/{}?sslmode=disable",
+            options.get_username(),
+            self.address,
+            options.get_database().unwrap()
+        )
+    }
+
+    /// What is sent from now on is lost, on connections that exist and new ones.
+    fn cut(&self) {
+        self.cuts.send_modify(|cuts| *cuts += 1);
+    }
+
+    /// New connections work again; those that met the cut stay dead.
+    fn heal(&self) {
+        self.cuts.send_modify(|cuts| *cuts += 1);
+    }
+}
+
+/// Forwards until the network is cut, and then never again, nor hangs up.
+async fn pump(
+    mut from: impl AsyncReadExt + Unpin,
+    mut to: impl AsyncWriteExt + Unpin,
+    mut cuts: watch::Receiver<u64>,
+) {
+    let begun = *cuts.borrow();
+    let mut buffer = vec![0; 16 << 10];
+    if begun & 1 == 1 {
+        return std::future::pending().await;
+    }
+    loop {
+        let read = tokio::select! {
+            read = from.read(&mut buffer) => read,
+            _ = cuts.changed() => break,
+        };
+        let Ok(read @ 1..) = read else { return };
+        if to.write_all(&buffer[..read]).await.is_err() {
+            return;
+        }
+    }
+    std::future::pending::<()>().await;
+}
+
+/// The first line of what an HTTP port says.
+async fn status(address: &str, path: &str) -> String {
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer.lines().next().unwrap_or_default().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_silent_database_is_noticed_and_its_return_is_enough() {
+    let db = TestDb::new().await;
+    let proxy = Proxy::before(&db).await;
+    let settings = Settings {
+        database_url: Some(Secret::new(proxy.url(&db))),
+        readiness_grace_seconds: 1,
+        read_connections: 2,
+        ..settings(&db)
+    };
+    let server = TestServer::with(&settings, Clock::Database).await;
+    server.apply_catalog().await;
+    server.create_account("a").await;
+    server.grant("a", "g1", "scan", 10).await;
+    let asking = server.ledger();
+    let balance = async move || {
+        let account_id = "a".to_owned();
+        let request = proto::GetBalanceRequest { account_id, ..Default::default() };
+        asking.clone().get_balance(request).await
+    };
+    // The cut comes while many wait for an answer.
+    let mut readers = tokio::task::JoinSet::new();
+    for _ in 0..16 {
+        let balance = balance.clone();
+        readers.spawn(async move {
+            loop {
+                if let Err(status) = balance().await {
+                    return status;
+                }
+            }
+        });
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+
+    proxy.cut();
+    let begun = Instant::now();
+    while let Some(status) = readers.join_next().await {
+        assert_eq!(status.unwrap().code(), tonic::Code::Unavailable);
+    }
+    let answer = server.gate().reserve(crate::wire::reserve("a", "r", "live_audit")).await;
+    assert_eq!(answer.unwrap_err().code(), tonic::Code::Unavailable);
+    assert!(begun.elapsed() < Duration::from_secs(40), "{:?}", begun.elapsed());
+    let http = server.http_addr();
+    eventually("it is not ready", async || status(&http, "/readyz").await.contains("503")).await;
+    assert!(status(&http, "/livez").await.contains("200"));
+
+    proxy.heal();
+    let begun = Instant::now();
+    while balance().await.is_err() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "reads do not come back");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    eventually("it is ready again", async || status(&http, "/readyz").await.contains("200")).await;
+    server.gate().reserve(crate::wire::reserve("a", "r", "live_audit")).await.unwrap();
+    // And while it is silent, it can be stopped.
+    proxy.cut();
+    tokio::time::timeout(Duration::from_secs(40), server.finish()).await.unwrap();
+    db.finish().await;
+}
