@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::catalog::{Catalog, ScanKind};
+use super::{
+    account::AccountState,
+    catalog::{Catalog, ScanKind},
+};
 use crate::{
     clock::Timestamp,
     ids::{PlanName, SubscriptionId},
@@ -140,6 +143,26 @@ impl Subscription {
         (self.is_live()
             && (self.status == SubscriptionStatus::Trialing || self.cancel_at_period_end))
             .then_some(self.period_end_time)
+    }
+}
+
+impl AccountState {
+    /// A subscription by its id: a live one, or one that a command names.
+    #[must_use]
+    pub fn subscription(&self, id: &SubscriptionId) -> Option<&Subscription> {
+        self.subscriptions.iter().find(|known| known.subscription_id == *id)
+    }
+
+    /// Keeps a new or changed subscription.
+    pub fn put_subscription(&mut self, subscription: Subscription) {
+        self.account.subscriptions += 1;
+        let order = self
+            .subscriptions
+            .binary_search_by(|known| known.subscription_id.cmp(&subscription.subscription_id));
+        match order {
+            Ok(index) => self.subscriptions[index] = subscription,
+            Err(index) => self.subscriptions.insert(index, subscription),
+        }
     }
 }
 
