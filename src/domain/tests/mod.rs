@@ -13,6 +13,7 @@ mod operations;
 mod overflow;
 mod periods;
 mod properties;
+mod renewals;
 mod returns;
 mod settling;
 mod subscriptions;
