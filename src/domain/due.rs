@@ -48,6 +48,7 @@ fn end_subscriptions(state: &mut AccountState, context: &Context<'_>) {
     for subscription in &mut state.subscriptions {
         if subscription.ends_at().is_some_and(|time| time <= context.now) {
             subscription.status = SubscriptionStatus::Canceled;
+            subscription.end_time = Some(subscription.period_end_time);
             ended = true;
         }
     }
