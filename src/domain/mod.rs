@@ -8,6 +8,7 @@
 //! (the one function that everything goes through).
 
 pub mod account;
+pub mod calendar;
 pub mod catalog;
 pub mod catalog_check;
 pub mod catalog_diff;
@@ -19,7 +20,10 @@ pub mod due;
 pub mod eligibility;
 pub mod entry;
 pub mod grants;
+mod lapse;
 pub mod payment;
+#[allow(dead_code, reason = "renewals and payments are to use it")]
+mod periods;
 pub mod provider;
 pub mod report;
 pub mod reservation;
