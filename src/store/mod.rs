@@ -30,6 +30,7 @@ pub mod migrate;
 pub mod projects;
 pub mod queries;
 mod rows;
+pub mod top_ups;
 
 pub use connect::{Cell, CellId, Database};
 pub use error::StoreError;
