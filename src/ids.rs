@@ -114,8 +114,9 @@ text_id!(
     ReservationId, 128);
 text_id!(
     /// A grant, a revocation, a top-up or a billing period: the idempotency
-    /// key of credits that come or go outside a scan. 1 to 128 characters.
-    OperationId, 128);
+    /// key of credits that come or go outside a scan. 1 to 256 characters; the
+    /// edge takes at most 128 from callers, the keys of periods are longer.
+    OperationId, 256);
 text_id!(
     /// A type of credits, such as "scan" or "fix". 1 to 64 characters.
     CreditType, 64);
@@ -138,6 +139,21 @@ impl LotId {
     #[must_use]
     pub fn generate() -> Self {
         Self(Uuid::now_v7())
+    }
+}
+
+impl OperationId {
+    /// The most bytes that one chosen by a caller may have.
+    pub const MAX_CALLER_LEN: usize = 128;
+
+    /// Checks a text that a caller chose.
+    ///
+    /// # Errors
+    ///
+    /// Empty, too long, or a character that is not allowed.
+    pub fn of_caller(text: &str) -> Result<Self, IdError> {
+        check(text, Self::MAX_CALLER_LEN)?;
+        Self::new(text)
     }
 }
 

@@ -3,17 +3,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::TimeDelta;
+
 use super::{
     command::{OperationKey, Refusal},
     credit::{Balance, Lot, LotPortion},
     entry::{Entry, EntryKind, HASH_VERSION},
+    payment::{KnownAdjustment, Purchase, TopUp},
     reservation::Reservation,
     subscription::Subscription,
     verdict::{MAX_HOLDERS, PendingPayment},
 };
 use crate::{
     clock::Timestamp,
-    ids::{AccountId, CreditType, LotId, ProjectId, ReservationId},
+    ids::{AccountId, CreditType, LotId, OperationId, ProjectId, ReservationId},
 };
 
 /// The account row: what no ledger entry shows.
@@ -37,6 +40,9 @@ pub struct Account {
     /// The revision of its subscriptions: moves on with every change of one; 0
     /// before the first.
     pub subscriptions: i64,
+    /// When all its credits lapsed with its last subscription: lots made up to
+    /// then count as expired, also for what returns to them later.
+    pub lapse_time: Option<Timestamp>,
     /// When it was created.
     pub create_time: Timestamp,
 }
@@ -112,6 +118,8 @@ pub enum Missing {
     ProjectSlots(ProjectId),
     /// The account's pending payments, the oldest first.
     PendingPayments,
+    /// An operation that no command names, with its lot.
+    Operation(OperationKey),
 }
 
 /// Why a decision gave no outcome.
@@ -146,8 +154,24 @@ pub struct AccountState {
     pub operations: BTreeMap<OperationKey, Operation>,
     /// Those of the named projects that are this account's.
     pub projects: BTreeSet<ProjectId>,
-    /// Its subscriptions that have not been canceled.
+    /// Its subscriptions that have not been canceled, and those that the
+    /// commands name, where they exist; by id.
     pub subscriptions: Vec<Subscription>,
+    /// The top-ups that the commands name, where they exist.
+    pub top_ups: BTreeMap<OperationId, TopUp>,
+    /// The payments that the commands name and that have been completed:
+    /// provider and id.
+    pub transactions: BTreeSet<(String, String)>,
+    /// What these payments brought.
+    pub purchases: Vec<Purchase>,
+    /// What is known of adjustments of these payments: by provider and id.
+    pub adjustments: BTreeMap<(String, String), KnownAdjustment>,
+    /// The reports that the commands name and that have been applied: provider
+    /// and id.
+    pub applied_events: BTreeSet<(String, String)>,
+    /// Operations that were looked for on demand: where `operations` lacks one of
+    /// these, it does not exist.
+    pub looked_up: BTreeSet<OperationKey>,
     /// Held reservations by scope, the earliest lease first and ids in byte
     /// order: as many as a block names, and one more for each command of the
     /// batch that could settle or prolong one. Read on demand.
@@ -185,6 +209,12 @@ impl AccountState {
             operations: BTreeMap::new(),
             projects: BTreeSet::new(),
             subscriptions: Vec::new(),
+            top_ups: BTreeMap::new(),
+            transactions: BTreeSet::new(),
+            purchases: Vec::new(),
+            adjustments: BTreeMap::new(),
+            applied_events: BTreeSet::new(),
+            looked_up: BTreeSet::new(),
             holders: BTreeMap::new(),
             project_slots: BTreeMap::new(),
             pending_payments: None,
@@ -208,6 +238,30 @@ impl AccountState {
     /// Subscriptions that have not ended.
     pub fn live_subscriptions(&self) -> impl Iterator<Item = &Subscription> + Clone {
         self.subscriptions.iter().filter(|subscription| subscription.is_live())
+    }
+
+    /// True where a lot's credits can no longer be spent: its own end has come,
+    /// or it lapsed with the last subscription.
+    #[must_use]
+    pub fn has_expired(&self, lot: &Lot, now: Timestamp) -> bool {
+        lot.has_expired(now) || self.account.lapse_time.is_some_and(|time| lot.create_time <= time)
+    }
+
+    /// When a lot that is made now is made: after a lapse, even one of the same
+    /// microsecond.
+    #[must_use]
+    pub fn new_lot_time(&self, now: Timestamp) -> Timestamp {
+        let after = self.account.lapse_time.map(|time| time + TimeDelta::microseconds(1));
+        after.map_or(now, |after| after.max(now))
+    }
+
+    /// An operation that no command names: read on demand.
+    pub fn operation(&self, key: &OperationKey) -> Result<Option<&Operation>, Halt> {
+        match self.operations.get(key) {
+            Some(made) => Ok(Some(made)),
+            None if self.looked_up.contains(key) => Ok(None),
+            None => Err(Halt::Missing(Missing::Operation(key.clone()))),
+        }
     }
 
     /// Scans held at once, with credits or without.

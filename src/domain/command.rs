@@ -7,13 +7,19 @@ use chrono::TimeDelta;
 use super::{
     account::Account,
     credit::{Balance, Lot, LotSource},
+    payment::{BeginTopUp, TopUp, TopUpStatus},
+    provider::ProviderEvent,
     reservation::{Disposition, ReleaseCause, Reservation, ReservationState, Scan},
+    subscription::{StartSubscription, Subscription},
     verdict::Block,
 };
 use crate::{
     clock::Timestamp,
-    ids::{AccountId, CreditType, OperationId, ReservationId},
+    ids::{AccountId, CreditType, OperationId, PlanName, ReservationId, SubscriptionId},
 };
+
+/// The provider of what this service itself renews and confirms.
+pub const PROVIDER_MANUAL: &str = "manual";
 
 /// One thing that somebody wants done to one account. Every command may be
 /// sent again: it then has no further effect.
@@ -75,6 +81,60 @@ pub enum Action {
     },
     /// Only apply what is due: for accounts that nobody calls for.
     ApplyDue,
+    /// Start a subscription or a trial, and grant its first allowance.
+    StartSubscription(StartSubscription),
+    /// Begin the next period of a manual subscription that is due, or turn its
+    /// trial into a paid period.
+    RenewSubscription {
+        /// Which; `None` for the only live one.
+        subscription_id: Option<SubscriptionId>,
+        /// When the new period begins; `None` for the one that is due.
+        period_start_time: Option<Timestamp>,
+    },
+    /// Move a manual subscription to another plan.
+    ChangePlan {
+        /// Which; `None` for the only live one.
+        subscription_id: Option<SubscriptionId>,
+        /// The new plan.
+        plan: PlanName,
+    },
+    /// End a manual subscription with its period, or now.
+    CancelSubscription {
+        /// Which; `None` for the only live one.
+        subscription_id: Option<SubscriptionId>,
+        /// Now.
+        immediately: bool,
+    },
+    /// Take a scheduled cancellation back.
+    ResumeSubscription {
+        /// Which; `None` for the only live one.
+        subscription_id: Option<SubscriptionId>,
+    },
+    /// Take a subscription over as it stands, without granting anything.
+    ImportSubscription(Box<Subscription>),
+    /// Open a purchase.
+    BeginTopUp(BeginTopUp),
+    /// Confirm a manual purchase, and grant its credits.
+    ConfirmTopUp {
+        /// Which.
+        top_up_id: OperationId,
+        /// The payment, for people; may be empty.
+        provider_reference: String,
+    },
+    /// Close a purchase that will not be paid.
+    FailTopUp {
+        /// Which.
+        top_up_id: OperationId,
+        /// Why, for people.
+        reason: String,
+    },
+    /// Give up waiting for a payment; nothing where it is not due.
+    ExpireTopUp {
+        /// Which.
+        top_up_id: OperationId,
+    },
+    /// Apply what a payment provider reported.
+    ApplyEvent(Box<ProviderEvent>),
 }
 
 /// A request to hold credits.
@@ -103,15 +163,26 @@ pub enum OperationKind {
     TopUp = 3,
     /// A subscription's period.
     Period = 4,
+    /// A purchase that was reversed, in part or whole.
+    Reversal = 5,
+    /// A reversal that was itself reversed.
+    Reinstatement = 6,
 }
 
 impl OperationKind {
     /// The kind with this number.
     #[must_use]
     pub fn from_number(number: i16) -> Option<Self> {
-        [Self::Grant, Self::Revocation, Self::TopUp, Self::Period]
-            .into_iter()
-            .find(|kind| *kind as i16 == number)
+        [
+            Self::Grant,
+            Self::Revocation,
+            Self::TopUp,
+            Self::Period,
+            Self::Reversal,
+            Self::Reinstatement,
+        ]
+        .into_iter()
+        .find(|kind| *kind as i16 == number)
     }
 }
 
@@ -181,6 +252,18 @@ pub enum Outcome {
     SuspensionSet { account: Account },
     /// What was due is done.
     DueApplied,
+    /// A subscription has begun, or a new period of one; with all balances.
+    Subscribed { subscription: Subscription, balances: Vec<(CreditType, Balance)>, replayed: bool },
+    /// A subscription is as it was asked to be.
+    SubscriptionChanged { subscription: Subscription },
+    /// A purchase is open.
+    TopUpBegun { top_up: TopUp, replayed: bool },
+    /// A purchase is paid.
+    TopUpConfirmed { top_up: TopUp, balance: Balance, replayed: bool },
+    /// A purchase is closed, or was already.
+    TopUpClosed { top_up: TopUp },
+    /// A provider's report has had its effect.
+    EventApplied { replayed: bool },
 }
 
 /// Why a command cannot be carried out. None of it is a verdict on a scan.
@@ -228,4 +311,50 @@ pub enum Refusal {
     InsufficientCredits { available: i64 },
     #[error("the account would have more credits than can be counted")]
     BalanceTooLarge,
+    #[error("the catalog has no plan {name:?}")]
+    PlanUnknown { name: String },
+    #[error("the account has no {}", which(subscription_id.as_ref()))]
+    SubscriptionNotFound { subscription_id: Option<SubscriptionId> },
+    #[error("the account has {count} live subscriptions: say which one")]
+    SubscriptionAmbiguous { count: usize },
+    #[error("subscription {subscription_id} has ended: start a new one")]
+    SubscriptionEnded { subscription_id: SubscriptionId },
+    #[error(
+        "subscription {subscription_id} was started with another {field}: a new one needs a new id"
+    )]
+    SubscriptionIdReused { subscription_id: SubscriptionId, field: &'static str },
+    #[error("{subject} is kept by {provider}: change it there")]
+    ProviderManaged { subject: String, provider: String },
+    #[error("the subscription would begin in the future")]
+    StartInFuture,
+    #[error("the first period would have ended already: import the subscription instead")]
+    StartTooEarly,
+    #[error("a trial must end after it begins, and after now")]
+    TrialEndInvalid,
+    #[error("plan {plan} has no credit type to try")]
+    TrialWithoutCredits { plan: PlanName },
+    #[error("the next period begins at {}: nothing is due yet", due.to_rfc3339())]
+    PeriodNotDue { due: Timestamp },
+    #[error("no period begins then: the next one begins at {}", next.to_rfc3339())]
+    PeriodUnknown { next: Timestamp },
+    #[error("{credit_type} credits are not for sale to this account: it needs a plan with a price")]
+    NotForSale { credit_type: CreditType },
+    #[error("the price would be more than can be counted")]
+    PriceTooLarge,
+    #[error("there is no top-up {top_up_id}")]
+    TopUpNotFound { top_up_id: OperationId },
+    #[error("top-up {top_up_id} was begun with another {field}: a new one needs a new id")]
+    TopUpIdReused { top_up_id: OperationId, field: &'static str },
+    #[error("top-up {top_up_id} is {}: {advice}", status.name())]
+    TopUpSettled { top_up_id: OperationId, status: TopUpStatus, advice: &'static str },
+    #[error("payment {transaction_id} has not been completed here")]
+    TransactionUnknown { transaction_id: String },
+    #[error("the catalog has no price {price_id}: add it, then replay the event")]
+    PriceUnknown { price_id: String },
+    #[error("the report is not understood: {what}")]
+    ReportNotUnderstood { what: &'static str },
+}
+
+fn which(subscription_id: Option<&SubscriptionId>) -> String {
+    subscription_id.map_or("live subscription".to_owned(), |id| format!("subscription {id}"))
 }

@@ -8,9 +8,9 @@ use super::{
     context::Context,
     due, eligibility,
     entry::EntryKind,
-    grants,
+    grants, report,
     reservation::{Reservation, ReservationState},
-    settle,
+    settle, subscribe, top_up,
     verdict::Verdict,
 };
 /// Decides a batch of commands on one account, one after the other, and leaves
@@ -84,6 +84,28 @@ pub fn decide(
             Ok(Outcome::SuspensionSet { account: state.account.clone() })
         }
         Action::ApplyDue => Ok(Outcome::DueApplied),
+        Action::StartSubscription(request) => subscribe::start(state, context, request, actor),
+        Action::RenewSubscription { subscription_id, period_start_time } => {
+            let (id, start) = (subscription_id.as_ref(), *period_start_time);
+            subscribe::renew(state, context, id, start, actor)
+        }
+        Action::ChangePlan { subscription_id, plan } => {
+            subscribe::change_plan(state, context, subscription_id.as_ref(), plan)
+        }
+        Action::CancelSubscription { subscription_id, immediately } => {
+            subscribe::cancel(state, context, subscription_id.as_ref(), *immediately)
+        }
+        Action::ResumeSubscription { subscription_id } => {
+            subscribe::resume(state, subscription_id.as_ref())
+        }
+        Action::ImportSubscription(subscription) => subscribe::import(state, context, subscription),
+        Action::BeginTopUp(request) => top_up::begin(state, context, request),
+        Action::ConfirmTopUp { top_up_id, provider_reference } => {
+            top_up::confirm(state, context, top_up_id, provider_reference, actor)
+        }
+        Action::FailTopUp { top_up_id, reason } => top_up::fail(state, context, top_up_id, reason),
+        Action::ExpireTopUp { top_up_id } => top_up::expire(state, context, top_up_id),
+        Action::ApplyEvent(event) => report::apply(state, context, event, actor),
     }
 }
 

@@ -19,10 +19,15 @@ pub mod due;
 pub mod eligibility;
 pub mod entry;
 pub mod grants;
+pub mod payment;
+pub mod provider;
+pub mod report;
 pub mod reservation;
 pub mod returns;
 pub mod settle;
+pub mod subscribe;
 pub mod subscription;
+pub mod top_up;
 pub mod verdict;
 
 #[cfg(test)]

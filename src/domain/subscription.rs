@@ -1,5 +1,7 @@
 //! Subscriptions, and what the live ones together allow.
 
+use serde::{Deserialize, Serialize};
+
 use super::catalog::{Catalog, ScanKind};
 use crate::{
     clock::Timestamp,
@@ -33,7 +35,8 @@ impl SubscriptionStatus {
 }
 
 /// How often a subscription renews. The numbers are the wire's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[repr(i16)]
 pub enum BillingInterval {
     /// Each calendar month.
@@ -69,6 +72,50 @@ pub struct Subscription {
     pub period_end_time: Timestamp,
     /// True where it ends with the current period.
     pub cancel_at_period_end: bool,
+    /// When it began: renewals keep to its day of the month.
+    pub anchor_time: Timestamp,
+    /// When it was first heard of here.
+    pub create_time: Timestamp,
+    /// When it ended, once it has.
+    pub end_time: Option<Timestamp>,
+    /// What it was started with here; `None` for one that a provider keeps, or
+    /// that was imported.
+    pub sent: Option<SentSubscription>,
+    /// When its provider last said how it stands.
+    pub provider_time: Option<Timestamp>,
+}
+
+/// What a subscription was started with, as its caller sent it: what a retry is
+/// compared with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SentSubscription {
+    /// The plan.
+    pub plan: PlanName,
+    /// How often it renews.
+    pub interval: BillingInterval,
+    /// When the first period began; `None` for then.
+    pub start_time: Option<Timestamp>,
+    /// The trial, where it began as one.
+    pub trial: Option<Trial>,
+}
+
+/// A trial.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trial {
+    /// When it ends.
+    pub end_time: Timestamp,
+    /// Credits to try with, of the plan's first credit type; may be 0.
+    pub credits: i64,
+}
+
+/// Starts a manual subscription.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StartSubscription {
+    /// The caller's id for it, and the idempotency key. `None`: a live one to
+    /// the same plan and interval is replayed.
+    pub subscription_id: Option<SubscriptionId>,
+    /// What it is to be.
+    pub sent: SentSubscription,
 }
 
 impl Subscription {

@@ -146,6 +146,81 @@ impl From<&Refusal> for Problem {
                     .with("available", available)
             }
             Refusal::BalanceTooLarge => problem(Code::FailedPrecondition, "BALANCE_TOO_LARGE"),
+            Refusal::PlanUnknown { name } => {
+                problem(Code::InvalidArgument, "PLAN_UNKNOWN").with("plan", name).field("plan")
+            }
+            Refusal::SubscriptionNotFound { subscription_id } => {
+                let id = subscription_id.as_ref().map_or("", |id| id.as_str());
+                problem(Code::NotFound, "SUBSCRIPTION_NOT_FOUND").with("subscription_id", id)
+            }
+            Refusal::SubscriptionAmbiguous { count } => {
+                problem(Code::InvalidArgument, "SUBSCRIPTION_AMBIGUOUS")
+                    .with("live_subscriptions", count)
+                    .field("subscription_id")
+            }
+            Refusal::SubscriptionEnded { subscription_id } => {
+                problem(Code::FailedPrecondition, "SUBSCRIPTION_ENDED")
+                    .with("subscription_id", subscription_id)
+            }
+            Refusal::SubscriptionIdReused { subscription_id, field } => {
+                problem(Code::InvalidArgument, "SUBSCRIPTION_ID_REUSED")
+                    .with("subscription_id", subscription_id)
+                    .with("differs", field)
+                    .field("subscription_id")
+            }
+            Refusal::ProviderManaged { subject: _, provider } => {
+                problem(Code::FailedPrecondition, "PROVIDER_MANAGED").with("provider", provider)
+            }
+            Refusal::StartInFuture => {
+                problem(Code::InvalidArgument, "START_IN_FUTURE").field("start_time")
+            }
+            Refusal::StartTooEarly => {
+                problem(Code::InvalidArgument, "START_TOO_EARLY").field("start_time")
+            }
+            Refusal::TrialEndInvalid => {
+                problem(Code::InvalidArgument, "TRIAL_END_INVALID").field("trial_end_time")
+            }
+            Refusal::TrialWithoutCredits { plan } => {
+                problem(Code::InvalidArgument, "TRIAL_WITHOUT_CREDITS")
+                    .with("plan", plan)
+                    .field("trial_credits")
+            }
+            Refusal::PeriodNotDue { due } => problem(Code::FailedPrecondition, "PERIOD_NOT_DUE")
+                .with("period_start_time", due.to_rfc3339()),
+            Refusal::PeriodUnknown { next } => problem(Code::InvalidArgument, "PERIOD_UNKNOWN")
+                .with("period_start_time", next.to_rfc3339())
+                .field("period_start_time"),
+            Refusal::NotForSale { credit_type } => {
+                problem(Code::FailedPrecondition, "NOT_FOR_SALE").with("credit_type", credit_type)
+            }
+            Refusal::PriceTooLarge => {
+                problem(Code::InvalidArgument, "PRICE_TOO_LARGE").field("credits")
+            }
+            Refusal::TopUpNotFound { top_up_id } => {
+                problem(Code::NotFound, "TOP_UP_NOT_FOUND").with("top_up_id", top_up_id)
+            }
+            Refusal::TopUpIdReused { top_up_id, field } => {
+                problem(Code::InvalidArgument, "TOP_UP_ID_REUSED")
+                    .with("top_up_id", top_up_id)
+                    .with("differs", field)
+                    .field("top_up_id")
+            }
+            Refusal::TopUpSettled { top_up_id, status, advice: _ } => {
+                problem(Code::FailedPrecondition, "TOP_UP_SETTLED")
+                    .with("top_up_id", top_up_id)
+                    .with("status", status.name())
+            }
+            // Of a provider's reports: no call of this contract makes one.
+            Refusal::TransactionUnknown { transaction_id } => {
+                problem(Code::FailedPrecondition, "TRANSACTION_UNKNOWN")
+                    .with("transaction_id", transaction_id)
+            }
+            Refusal::PriceUnknown { price_id } => {
+                problem(Code::FailedPrecondition, "PRICE_UNKNOWN").with("price_id", price_id)
+            }
+            Refusal::ReportNotUnderstood { .. } => {
+                problem(Code::InvalidArgument, "REPORT_NOT_UNDERSTOOD")
+            }
         }
     }
 }

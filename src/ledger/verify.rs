@@ -85,8 +85,11 @@ fn causes(
             entries.get(found.ok()?)
         });
         let wanted = match operation.kind {
-            OperationKind::Revocation => EntryKind::Revoke,
-            OperationKind::Grant | OperationKind::TopUp | OperationKind::Period => EntryKind::Grant,
+            OperationKind::Revocation | OperationKind::Reversal => EntryKind::Revoke,
+            OperationKind::Grant
+            | OperationKind::TopUp
+            | OperationKind::Period
+            | OperationKind::Reinstatement => EntryKind::Grant,
         };
         let lot_agrees = |entry: &Entry| {
             operation.lot_id.is_none_or(|lot| entry.portions.iter().all(|p| p.lot_id == lot))

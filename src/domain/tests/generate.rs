@@ -249,6 +249,11 @@ fn subscriptions() -> impl Strategy<Value = Subscription> {
             period_start_time: start(),
             period_end_time: start() + TimeDelta::hours(hours),
             cancel_at_period_end,
+            anchor_time: start(),
+            create_time: start(),
+            end_time: None,
+            sent: None,
+            provider_time: None,
         },
     )
 }

@@ -65,6 +65,7 @@ impl Model {
                 suspension_reason: String::new(),
                 held_scans: 0,
                 subscriptions: 0,
+                lapse_time: None,
                 create_time: start(),
             },
             balances: BTreeMap::new(),
@@ -223,6 +224,14 @@ impl Model {
                 let mut pending: Vec<_> = self.payments.values().cloned().collect();
                 pending.sort_by_key(|payment| payment.create_time);
                 state.pending_payments = Some(pending);
+            }
+            Missing::Operation(key) => {
+                state.looked_up.insert(key.clone());
+                if let Some(made) = self.operations.get(key) {
+                    state.operations.insert(key.clone(), made.clone());
+                    let lot = made.lot_id.and_then(|lot_id| self.lots.get(&lot_id)).cloned();
+                    state.lots.extend(lot.map(|lot| (lot.lot_id, lot)));
+                }
             }
         }
     }

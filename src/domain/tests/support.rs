@@ -142,6 +142,9 @@ impl Gate {
                 self.state.project_slots.insert(project, held);
             }
             Missing::PendingPayments => self.state.pending_payments = Some(self.pending.clone()),
+            Missing::Operation(key) => {
+                self.state.looked_up.insert(key);
+            }
         }
     }
 
@@ -166,6 +169,11 @@ impl Gate {
             period_start_time: start(),
             period_end_time: start() + TimeDelta::days(30),
             cancel_at_period_end: false,
+            anchor_time: start(),
+            create_time: start(),
+            end_time: None,
+            sent: None,
+            provider_time: None,
         });
     }
 

@@ -30,6 +30,7 @@ pub(super) async fn supply(
             Missing::Holders(scope) => scopes.push((&demand.account_id, scope, demand.limit)),
             Missing::ProjectSlots(project) => projects.push((&demand.account_id, project)),
             Missing::PendingPayments => payers.push(&demand.account_id),
+            Missing::Operation(_) => {}
         }
     }
     if !scopes.is_empty() {

@@ -34,6 +34,7 @@ impl AccountRow {
             suspension_reason: self.suspension_reason,
             held_scans: self.held_scans,
             subscriptions: self.subscriptions,
+            lapse_time: None,
             create_time: self.create_time,
         })
     }

@@ -91,7 +91,19 @@ impl Named {
                 Action::Revoke(revoke) => {
                     named.operations.insert((account.clone(), revoke.key.clone()));
                 }
-                Action::SetSuspension { .. } | Action::ApplyDue => {}
+                Action::SetSuspension { .. }
+                | Action::ApplyDue
+                | Action::StartSubscription(_)
+                | Action::RenewSubscription { .. }
+                | Action::ChangePlan { .. }
+                | Action::CancelSubscription { .. }
+                | Action::ResumeSubscription { .. }
+                | Action::ImportSubscription(_)
+                | Action::BeginTopUp(_)
+                | Action::ConfirmTopUp { .. }
+                | Action::FailTopUp { .. }
+                | Action::ExpireTopUp { .. }
+                | Action::ApplyEvent(_) => {}
             }
         }
         named

@@ -353,6 +353,11 @@ impl SubscriptionRow {
             period_start_time: self.period_start_time,
             period_end_time: self.period_end_time,
             cancel_at_period_end: self.cancel_at_period_end,
+            anchor_time: self.period_start_time,
+            create_time: self.period_start_time,
+            end_time: None,
+            sent: None,
+            provider_time: None,
         })
     }
 }
