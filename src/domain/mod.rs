@@ -8,6 +8,7 @@
 //! (the one function that everything goes through).
 
 pub mod account;
+pub mod calendar;
 pub mod catalog;
 pub mod catalog_check;
 pub mod catalog_diff;
