@@ -8,6 +8,7 @@ use super::{
     },
 };
 use crate::{
+    billing::ProviderKeys,
     domain::{
         provider::{
             self, AdjustmentAction, AdjustmentStatus, Effect, Origin, ProviderEvent,
@@ -15,27 +16,15 @@ use crate::{
         },
         subscription::SubscriptionStatus,
     },
-    ids::SubscriptionId,
 };
-
-/// What an account can be found by. All of it is Paddle's word, none the
-/// payer's: `custom_data` is not among it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Keys {
-    /// `txn_...`
-    pub transaction_id: Option<String>,
-    /// `sub_...`
-    pub subscription_id: Option<SubscriptionId>,
-    /// `ctm_...`
-    pub customer_id: Option<String>,
-}
 
 /// An event that has an effect. Where the account knows of no top-up that was
 /// opened for the payment, the one in it is its payer's word: a hint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
-    /// Whose account.
-    pub keys: Keys,
+    /// What its account can be found by: the provider's word, never the payer's, so
+    /// nothing of `custom_data`.
+    pub keys: ProviderKeys,
     /// What happened.
     pub event: ProviderEvent,
 }
@@ -63,9 +52,9 @@ pub fn translate(event: Event) -> Option<Report> {
 fn transaction(
     data: Transaction,
     effect: impl FnOnce(provider::Transaction) -> Effect,
-) -> (Keys, Effect) {
+) -> (ProviderKeys, Effect) {
     let transaction_id = data.transaction_id.into_string();
-    let keys = Keys {
+    let keys = ProviderKeys {
         transaction_id: Some(transaction_id.clone()),
         subscription_id: data.subscription_id.clone(),
         customer_id: data.customer_id.map(Id::into_string),
@@ -95,8 +84,8 @@ fn transaction(
     (keys, effect(transaction))
 }
 
-fn changed(data: Subscription) -> (Keys, Effect) {
-    let keys = Keys {
+fn changed(data: Subscription) -> (ProviderKeys, Effect) {
+    let keys = ProviderKeys {
         transaction_id: None,
         subscription_id: Some(data.subscription_id.clone()),
         customer_id: data.customer_id.map(Id::into_string),
@@ -120,9 +109,9 @@ fn changed(data: Subscription) -> (Keys, Effect) {
     (keys, effect)
 }
 
-fn adjusted(data: Adjustment) -> (Keys, Effect) {
+fn adjusted(data: Adjustment) -> (ProviderKeys, Effect) {
     let transaction_id = data.transaction_id.into_string();
-    let keys = Keys {
+    let keys = ProviderKeys {
         transaction_id: Some(transaction_id.clone()),
         subscription_id: data.subscription_id,
         customer_id: data.customer_id.map(Id::into_string),

@@ -17,7 +17,8 @@ const APPEND_ONLY: [&str; 3] = ["ledger_entries", "operations", "notices"];
 
 /// The tables of `public`.
 const DIRECTORIES: &str = "public.cells, public.account_directory, public.project_directory, \
-                           public.provider_directory, public.catalogs";
+                           public.provider_directory, public.catalogs, public.webhook_inbox, \
+                           public.provider_transactions, public.provider_subscriptions";
 
 /// What a migration is to leave behind.
 #[derive(Debug, Clone)]

@@ -26,8 +26,10 @@ pub mod batch;
 pub mod catalogs;
 pub mod connect;
 pub mod error;
+pub mod inbox;
 pub mod migrate;
 pub mod projects;
+pub mod provider;
 pub mod queries;
 mod rows;
 

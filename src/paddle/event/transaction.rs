@@ -104,7 +104,7 @@ struct RawLineItem {
 
 impl From<Raw> for Transaction {
     fn from(raw: Raw) -> Self {
-        let named = |data: &Value| data.get("top_up_id")?.as_str().map(OperationId::new);
+        let named = |data: &Value| data.get("top_up_id")?.as_str().map(OperationId::of_caller);
         let top_up_hint = raw.custom_data.as_ref().and_then(named).and_then(Result::ok);
         let item = |item: RawLineItem| LineItem {
             item_id: item.id,
