@@ -7,6 +7,7 @@ mod harness;
 mod histories;
 mod http;
 mod lanes;
+mod paddle;
 mod partition;
 mod plans;
 mod program;
