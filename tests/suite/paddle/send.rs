@@ -74,6 +74,16 @@ pub fn event(event_id: &str, event_type: &str, second: u32, data: Value) -> Valu
     })
 }
 
+/// A price as Paddle sends it, with what its own library cannot do without.
+fn price_of(price: &str) -> Value {
+    json!({
+        "id": price, "product_id": "pro_1", "description": "", "tax_mode": "account_setting",
+        "billing_cycle": null, "trial_period": null, "custom_data": {"credits": 1_000_000},
+        "unit_price": {"amount": "4900", "currency_code": "USD"}, "unit_price_overrides": [],
+        "quantity": {"minimum": 1, "maximum": 100}, "status": "active",
+    })
+}
+
 /// A payment of `quantity` packs of `price`, each for 4900.
 pub fn payment(transaction_id: &str, customer_id: &str, price: &str, quantity: i64) -> Value {
     let total = (4900 * quantity).to_string();
@@ -82,13 +92,49 @@ pub fn payment(transaction_id: &str, customer_id: &str, price: &str, quantity: i
         "customer_id": customer_id, "subscription_id": null, "currency_code": "USD",
         "collection_mode": "automatic", "billing_period": null,
         "custom_data": {"account_id": "somebody_else"},
-        "items": [{"price": {"id": price, "product_id": "pro_scan"}, "quantity": quantity}],
+        "items": [{"price": price_of(price), "quantity": quantity, "proration": null}],
         "details": {
+            "tax_rates_used": [],
             "totals": {"total": total, "grand_total": total, "currency_code": "USD"},
             "line_items": [{"id": format!("txnitm_{transaction_id}"), "price_id": price,
                             "quantity": quantity, "totals": {"total": total}}],
         },
-        "payments": [{"status": "captured", "error_code": null}],
+        "payments": [{"amount": total, "status": "captured", "error_code": null,
+                      "method_details": {"type": "card"}}],
         "billed_at": "0001-01-01T00:00:00Z",
+    })
+}
+
+/// An active subscription to `price` for March 2026, cancelled for its end.
+pub fn subscription(subscription_id: &str, customer_id: &str, price: &str) -> Value {
+    json!({
+        "id": subscription_id, "status": "active", "customer_id": customer_id,
+        "address_id": "add_1", "business_id": null, "currency_code": "USD",
+        "custom_data": null, "started_at": "2026-03-01T00:00:00Z", "canceled_at": null,
+        "scheduled_change": {"action": "cancel", "effective_at": "2026-04-01T00:00:00Z",
+                             "resume_at": null},
+        "current_billing_period": {"starts_at": "2026-03-01T00:00:00Z",
+                                   "ends_at": "2026-04-01T00:00:00Z"},
+        "billing_cycle": {"interval": "month", "frequency": 1},
+        "items": [{"status": "active", "recurring": true, "quantity": 1,
+                   "price": price_of(price)}],
+    })
+}
+
+/// An approved refund of a part of the first line of a payment.
+pub fn adjustment(
+    adjustment_id: &str,
+    transaction_id: &str,
+    customer_id: &str,
+    amount: &str,
+) -> Value {
+    let totals = json!({"subtotal": amount, "tax": "0", "total": amount, "currency_code": "USD"});
+    json!({
+        "id": adjustment_id, "action": "refund", "type": "partial", "status": "approved",
+        "reason": "duplicate", "transaction_id": transaction_id, "subscription_id": null,
+        "customer_id": customer_id, "currency_code": "USD",
+        "items": [{"id": "adjitm_1", "item_id": format!("txnitm_{transaction_id}"),
+                   "type": "partial", "amount": amount, "totals": totals}],
+        "totals": totals, "payout_totals": null,
     })
 }
