@@ -8,6 +8,8 @@ use std::{fmt, sync::Arc};
 
 use uuid::Uuid;
 
+use crate::clock::Timestamp;
+
 /// Why a text is no identifier.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IdError {
@@ -155,7 +157,40 @@ impl OperationId {
         check(text, Self::MAX_CALLER_LEN)?;
         Self::new(text)
     }
+
+    /// The id of what a subscription's period brings of one type of credits:
+    /// `SUBSCRIPTION:TYPE:START`. Valid because its parts are.
+    #[must_use]
+    pub fn of_period(
+        subscription_id: &SubscriptionId,
+        credit_type: &CreditType,
+        start: Timestamp,
+    ) -> Self {
+        let start = start.format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string().replace('+', "");
+        Self(Arc::from(format!("{subscription_id}:{credit_type}:{start}")))
+    }
+
+    /// The id of a trial's credits: `SUBSCRIPTION:TYPE:trial`.
+    #[must_use]
+    pub fn of_trial(subscription_id: &SubscriptionId, credit_type: &CreditType) -> Self {
+        Self(Arc::from(format!("{subscription_id}:{credit_type}:trial")))
+    }
+
+    /// For a period's id: whether `text` is that of another period of the same
+    /// subscription, or of this one. Nothing else ends in so many characters of
+    /// time after the same beginning.
+    #[must_use]
+    pub fn is_same_but_for_time(&self, text: &str) -> bool {
+        let beginning = self.0.len().checked_sub(PERIOD_TIME_LEN);
+        let beginning = beginning.and_then(|length| self.0.get(..length));
+        beginning
+            .and_then(|beginning| text.strip_prefix(beginning))
+            .is_some_and(|time| time.len() == PERIOD_TIME_LEN)
+    }
 }
+
+/// Bytes of the time in a period's id, such as "2026-03-01T00:00:00.000000Z".
+const PERIOD_TIME_LEN: usize = 27;
 
 impl fmt::Display for LotId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -183,5 +218,33 @@ mod tests {
         ] {
             assert_eq!(AccountId::new(bad), Err(error), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn the_ids_of_periods_are_valid_sort_by_time_and_know_their_like() {
+        let subscription = |id: &str| SubscriptionId::new(id).unwrap();
+        let credit_type = |name: &str| CreditType::new(name).unwrap();
+        let at = |text: &str| -> Timestamp { text.parse().unwrap() };
+        let of = |id: &str, name: &str, start: &str| {
+            OperationId::of_period(&subscription(id), &credit_type(name), at(start))
+        };
+        let march = of("sub_A", "scan", "2026-03-01T00:00:00Z");
+        assert_eq!(march.as_str(), "sub_A:scan:2026-03-01T00:00:00.000000Z");
+        let later = of("sub_A", "scan", "2026-03-01T00:00:00.000001Z");
+        assert!(march < later);
+        assert!(march.is_same_but_for_time(later.as_str()));
+        for other in [
+            of("sub_B", "scan", "2026-03-01T00:00:00Z"),
+            of("sub_A", "fix", "2026-03-01T00:00:00Z"),
+            of("sub_A:scan", "scan", "2026-03-01T00:00:00Z"),
+            OperationId::of_trial(&subscription("sub_A"), &credit_type("scan")),
+        ] {
+            assert!(!march.is_same_but_for_time(other.as_str()), "{other}");
+        }
+        let longest = of(&"s".repeat(128), &"t".repeat(64), "9999-12-31T23:59:59.999999Z");
+        assert_eq!(OperationId::new(longest.as_str()), Ok(longest));
+        let last =
+            OperationId::of_period(&subscription("s"), &credit_type("t"), Timestamp::MAX_UTC);
+        assert_eq!(OperationId::new(last.as_str()), Ok(last));
     }
 }

@@ -41,6 +41,12 @@ impl Balance {
         last_entry_time: Timestamp::UNIX_EPOCH,
         last_hash: [0; 32],
     };
+
+    /// All that it counts; `None` where that is more than can be counted.
+    #[must_use]
+    pub fn total(&self) -> Option<i64> {
+        self.available.checked_add(self.reserved)?.checked_add(self.spent)
+    }
 }
 
 /// Where a lot came from. The numbers are the wire's and the database's.

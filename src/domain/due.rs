@@ -6,6 +6,7 @@ use super::{
     context::Context,
     credit::{Lot, LotPortion},
     entry::EntryKind,
+    lapse,
     subscription::SubscriptionStatus,
 };
 
@@ -26,7 +27,7 @@ pub fn is_pending(state: &AccountState, context: &Context<'_>) -> bool {
 }
 
 /// One entry for each lot, in burn order.
-fn expire_lots(
+pub(super) fn expire_lots(
     state: &mut AccountState,
     context: &Context<'_>,
     reference: &str,
@@ -42,7 +43,6 @@ fn expire_lots(
     }
 }
 
-/// Where the last live one ends and the policy says so, all credits lapse.
 fn end_subscriptions(state: &mut AccountState, context: &Context<'_>) {
     let mut ended = false;
     for subscription in &mut state.subscriptions {
@@ -53,11 +53,6 @@ fn end_subscriptions(state: &mut AccountState, context: &Context<'_>) {
     }
     if ended {
         state.account.subscriptions += 1;
-    }
-    if ended
-        && context.catalog.policy.credits_lapse_on_cancel
-        && state.live_subscriptions().next().is_none()
-    {
-        expire_lots(state, context, "last subscription ended", |_| true);
+        lapse::after_end(state, context);
     }
 }

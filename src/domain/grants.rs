@@ -1,12 +1,32 @@
 //! Credits that come in and are taken back outside a scan.
 
+use std::collections::BTreeMap;
+
 use super::{
     account::{AccountState, Cause, Halt, Operation},
-    command::{Grant, Outcome, Refusal, Revoke},
+    command::{Grant, OperationKey, Outcome, Refusal, Revoke},
     context::Context,
     credit::{Lot, LotPortion, LotSource},
     entry::EntryKind,
 };
+use crate::{clock::Timestamp, ids::CreditType};
+
+/// Credits that are to come in as one lot.
+#[derive(Debug, Clone)]
+pub(super) struct NewLot {
+    /// The idempotency key.
+    pub(super) key: OperationKey,
+    /// Where they come from.
+    pub(super) source: LotSource,
+    /// Their type.
+    pub(super) credit_type: CreditType,
+    /// How many, at least 1.
+    pub(super) credits: i64,
+    /// When what is left expires.
+    pub(super) expire_time: Option<Timestamp>,
+    /// What caused it, for people.
+    pub(super) reference: String,
+}
 
 /// Brings credits in as a new lot, once per key.
 pub(super) fn grant(
@@ -38,36 +58,75 @@ pub(super) fn grant(
     if grant.expire_time.is_some_and(|time| time <= context.now) {
         return Err(Refusal::ExpiryInPast.into());
     }
-    // The three parts of a balance only exchange credits among themselves, so
-    // none can overflow while their sum does not.
-    let balance = state.balance(&grant.credit_type);
-    balance
-        .available
-        .checked_add(balance.reserved)
-        .and_then(|sum| sum.checked_add(balance.spent))
-        .and_then(|sum| sum.checked_add(grant.credits))
-        .ok_or(Refusal::BalanceTooLarge)?;
+    let lot = NewLot {
+        key: grant.key.clone(),
+        source: grant.source,
+        credit_type: grant.credit_type.clone(),
+        credits: grant.credits,
+        expire_time: grant.expire_time,
+        reference: grant.reason.clone(),
+    };
+    let lot = bring_in(state, context, lot, actor)?;
+    Ok(Outcome::Granted { lot, balance: state.balance(&grant.credit_type), replayed: false })
+}
 
+/// Makes a lot, grants its credits, and notes the operation that did so. The
+/// caller has seen that there is no such operation. An expiry in the past is
+/// none of its concern: what is granted late expires with the next command.
+pub(super) fn bring_in(
+    state: &mut AccountState,
+    context: &Context<'_>,
+    new: NewLot,
+    actor: &str,
+) -> Result<Lot, Refusal> {
+    check_room(state, [(&new.credit_type, new.credits)])?;
     let mut lot = Lot {
         lot_id: (context.new_lot_id)(),
-        credit_type: grant.credit_type.clone(),
-        source: grant.source,
-        reference: grant.reason.clone(),
-        credits: grant.credits,
+        credit_type: new.credit_type.clone(),
+        source: new.source,
+        reference: new.reference.clone(),
+        credits: new.credits,
         remaining: 0,
         unrecovered: 0,
-        expire_time: grant.expire_time,
-        create_time: context.now,
+        expire_time: new.expire_time,
+        create_time: state.new_lot_time(context.now),
     };
     state.lots.insert(lot.lot_id, lot.clone());
-    let portions = vec![LotPortion { lot_id: lot.lot_id, credits: grant.credits }];
-    let cause = Cause { reservation_id: None, reference: &grant.reason, actor };
-    let sequence = state.post(&grant.credit_type, EntryKind::Grant, portions, cause, context.now);
-    lot.remaining = grant.credits;
-    state
-        .operations
-        .insert(grant.key.clone(), Operation { lot_id: Some(lot.lot_id), sequence, ..operation });
-    Ok(Outcome::Granted { lot, balance: state.balance(&grant.credit_type), replayed: false })
+    let portions = vec![LotPortion { lot_id: lot.lot_id, credits: new.credits }];
+    let cause = Cause { reservation_id: None, reference: &new.reference, actor };
+    let sequence = state.post(&new.credit_type, EntryKind::Grant, portions, cause, context.now);
+    lot.remaining = new.credits;
+    let operation = Operation {
+        key: new.key.clone(),
+        credit_type: new.credit_type,
+        credits: new.credits,
+        expire_time: new.expire_time,
+        reason: new.reference,
+        lot_id: Some(lot.lot_id),
+        sequence,
+        create_time: context.now,
+    };
+    state.operations.insert(new.key, operation);
+    Ok(lot)
+}
+
+/// Whether so many more credits can be counted, all of them together: to be asked
+/// before the first of several moves.
+pub(super) fn check_room<'a>(
+    state: &AccountState,
+    credits: impl IntoIterator<Item = (&'a CreditType, i64)>,
+) -> Result<(), Refusal> {
+    // The three parts of a balance only exchange credits among themselves, so
+    // none can overflow while their sum does not.
+    let mut sums: BTreeMap<&CreditType, i64> = BTreeMap::new();
+    for (credit_type, credits) in credits {
+        let sum = match sums.get(credit_type) {
+            Some(sum) => *sum,
+            None => state.balance(credit_type).total().ok_or(Refusal::BalanceTooLarge)?,
+        };
+        sums.insert(credit_type, sum.checked_add(credits).ok_or(Refusal::BalanceTooLarge)?);
+    }
+    Ok(())
 }
 
 /// Takes available credits back, in burn order, once per key. More than is

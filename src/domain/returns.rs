@@ -32,6 +32,8 @@ pub fn give_back(
     for portion in portions {
         let mut here = 0;
         let mut left = portion.credits;
+        let lot = state.lots.get(&portion.lot_id);
+        let has_expired = lot.is_some_and(|lot| state.has_expired(lot, context.now));
         if let Some(lot) = state.lots.get_mut(&portion.lot_id) {
             let owed = lot.unrecovered.min(left);
             if owed > 0 {
@@ -40,7 +42,7 @@ pub fn give_back(
                 left -= owed;
                 revoked.push(LotPortion { credits: owed, ..*portion });
             }
-            if !lot.has_expired(context.now) {
+            if !has_expired {
                 here += left;
                 left = 0;
             } else if !platforms_fault && left > 0 {
@@ -55,7 +57,7 @@ pub fn give_back(
         relocated += left;
     }
     if relocated > 0 {
-        let lot = restored_lot(context, credit_type, relocated, cause);
+        let lot = restored_lot(state, context, credit_type, relocated, cause);
         returned.push(LotPortion { lot_id: lot.lot_id, credits: relocated });
         state.lots.insert(lot.lot_id, lot);
     }
@@ -74,6 +76,7 @@ pub fn give_back(
 
 /// The new lot for credits whose own has expired; `post` fills it.
 fn restored_lot(
+    state: &AccountState,
     context: &Context<'_>,
     credit_type: &CreditType,
     credits: i64,
@@ -89,6 +92,6 @@ fn restored_lot(
         remaining: 0,
         unrecovered: 0,
         expire_time: context.now.checked_add_signed(lifetime),
-        create_time: context.now,
+        create_time: state.new_lot_time(context.now),
     }
 }

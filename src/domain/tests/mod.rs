@@ -11,6 +11,7 @@ mod holders;
 mod model;
 mod operations;
 mod overflow;
+mod periods;
 mod properties;
 mod returns;
 mod settling;

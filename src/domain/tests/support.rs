@@ -129,7 +129,7 @@ impl Gate {
     }
 
     /// The state names every reservation: nothing else holds.
-    fn supply(&mut self, missing: Missing) {
+    pub(super) fn supply(&mut self, missing: Missing) {
         match missing {
             Missing::Holders(scope) => {
                 self.state.holders.insert(scope, Vec::new());
