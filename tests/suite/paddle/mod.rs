@@ -1,5 +1,6 @@
 //! Webhooks of Paddle's, from the wire to the inbox to the ledger.
 
+mod commands;
 mod inbox;
 mod library;
 mod send;
