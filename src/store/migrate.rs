@@ -18,8 +18,9 @@ const APPEND_ONLY: [&str; 5] =
 
 /// The tables of `public`.
 const DIRECTORIES: &str = "public.cells, public.account_directory, public.project_directory, \
-                           public.provider_directory, public.catalogs, \
-                           public.top_up_directory";
+                           public.provider_directory, public.catalogs, public.top_up_directory, \
+                           public.webhook_inbox, public.provider_transactions, \
+                           public.provider_subscriptions";
 
 /// What a migration is to leave behind.
 #[derive(Debug, Clone)]

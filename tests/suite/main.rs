@@ -9,6 +9,7 @@ mod histories;
 mod http;
 mod lanes;
 mod one_index;
+mod paddle;
 mod partition;
 mod plan_race;
 mod plans;
