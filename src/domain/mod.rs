@@ -22,7 +22,6 @@ pub mod entry;
 pub mod grants;
 mod lapse;
 pub mod payment;
-#[allow(dead_code, reason = "renewals are to use all of it")]
 mod periods;
 pub mod provider;
 pub mod report;

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     account::AccountState,
     catalog::{Catalog, ScanKind},
+    command::PROVIDER_MANUAL,
 };
 use crate::{
     clock::Timestamp,
@@ -144,6 +145,22 @@ impl Subscription {
             && (self.status == SubscriptionStatus::Trialing || self.cancel_at_period_end))
             .then_some(self.period_end_time)
     }
+
+    /// When its next period begins by itself: an active one that this service
+    /// keeps. A provider's waits for the provider.
+    #[must_use]
+    pub fn renews_at(&self) -> Option<Timestamp> {
+        (self.status == SubscriptionStatus::Active
+            && self.provider == PROVIDER_MANUAL
+            && !self.cancel_at_period_end)
+            .then_some(self.period_end_time)
+    }
+
+    /// Ends it.
+    pub fn end(&mut self, time: Timestamp) {
+        self.status = SubscriptionStatus::Canceled;
+        self.end_time = Some(time);
+    }
 }
 
 impl AccountState {
@@ -156,12 +173,13 @@ impl AccountState {
     /// Keeps a new or changed subscription.
     pub fn put_subscription(&mut self, subscription: Subscription) {
         self.account.subscriptions += 1;
-        let order = self
-            .subscriptions
-            .binary_search_by(|known| known.subscription_id.cmp(&subscription.subscription_id));
-        match order {
-            Ok(index) => self.subscriptions[index] = subscription,
-            Err(index) => self.subscriptions.insert(index, subscription),
+        let id = &subscription.subscription_id;
+        match self.subscriptions.iter_mut().find(|known| known.subscription_id == *id) {
+            Some(known) => *known = subscription,
+            None => {
+                self.subscriptions.push(subscription);
+                self.subscriptions.sort_by(|a, b| a.subscription_id.cmp(&b.subscription_id));
+            }
         }
     }
 }

@@ -18,6 +18,7 @@ mod paddle;
 mod payments;
 mod periods;
 mod properties;
+mod renewals;
 mod returns;
 mod settling;
 mod subscriptions;
