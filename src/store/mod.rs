@@ -27,6 +27,7 @@ pub mod catalogs;
 pub mod connect;
 pub mod error;
 pub mod migrate;
+mod pool;
 pub mod projects;
 pub mod queries;
 mod rows;

@@ -9,6 +9,7 @@ mod http;
 mod lanes;
 mod partition;
 mod plans;
+mod pool;
 mod program;
 mod python_client;
 mod reaper;

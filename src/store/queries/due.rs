@@ -59,7 +59,7 @@ impl Cell {
             after.map(|hold| hold.reservation_id.as_str()),
             limit
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.pool.acquire().await?)
         .await?;
         rows.into_iter()
             .map(|row| {
@@ -109,7 +109,7 @@ impl Cell {
             after.map(|due| due.account_id.as_str()),
             limit
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.pool.acquire().await?)
         .await?;
         rows.into_iter()
             .map(|row| {
