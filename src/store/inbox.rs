@@ -128,7 +128,7 @@ impl Database {
             event.occurred_at,
             event.body
         )
-        .execute(self.directories())
+        .execute(&mut *self.directories().acquire().await?)
         .await?;
         Ok(stored.rows_affected() > 0)
     }
@@ -163,7 +163,7 @@ impl Database {
             limit,
             lease.as_secs_f64()
         )
-        .fetch_all(self.directories())
+        .fetch_all(&mut *self.directories().acquire().await?)
         .await?;
         let mut events: Vec<TakenEvent> = rows
             .into_iter()
@@ -250,7 +250,7 @@ impl Database {
             provider,
             customer_id
         )
-        .execute(self.directories())
+        .execute(&mut *self.directories().acquire().await?)
         .await?;
         Ok(woken.rows_affected())
     }
@@ -277,7 +277,7 @@ impl Database {
             provider,
             transaction_id
         )
-        .execute(self.directories())
+        .execute(&mut *self.directories().acquire().await?)
         .await?;
         Ok(woken.rows_affected())
     }

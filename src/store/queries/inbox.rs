@@ -67,7 +67,7 @@ impl Database {
             state.map(|state| state as i16),
             limit
         )
-        .fetch_all(self.directories())
+        .fetch_all(&mut *self.directories().acquire().await?)
         .await?;
         rows.into_iter()
             .map(|row| {
@@ -105,7 +105,7 @@ impl Database {
             "#,
             provider
         )
-        .fetch_all(self.directories())
+        .fetch_all(&mut *self.directories().acquire().await?)
         .await?;
         rows.into_iter()
             .map(|row| {
@@ -139,7 +139,7 @@ impl Database {
             provider,
             event_ids
         )
-        .fetch_all(self.directories())
+        .fetch_all(&mut *self.directories().acquire().await?)
         .await?)
     }
 
@@ -158,7 +158,7 @@ impl Database {
             provider,
             state as i16
         )
-        .execute(self.directories())
+        .execute(&mut *self.directories().acquire().await?)
         .await?;
         Ok(replayed.rows_affected())
     }
