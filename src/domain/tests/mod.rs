@@ -1,5 +1,6 @@
 //! Tables, one row a rule, and properties of random histories.
 
+mod adjustments;
 mod audit;
 mod billing_catalog;
 mod burn;
@@ -10,9 +11,12 @@ mod causes;
 mod generate;
 mod hash_chain;
 mod holders;
+mod mirror;
 mod model;
 mod operations;
 mod overflow;
+mod paddle;
+mod payments;
 mod periods;
 mod properties;
 mod renewals;
