@@ -2,14 +2,19 @@
 
 use std::collections::BTreeMap;
 
+use sqlx::types::Json;
+
 use super::{
     Cell, CellId, Database, StoreError,
-    batch::{SubscriptionRow, look},
+    batch::look,
     connect::enter,
-    rows::id,
+    rows::{SubscriptionRow, id},
 };
 use crate::{
-    domain::{account::Account, subscription::Subscription},
+    domain::{
+        account::Account,
+        subscription::{SentSubscription, Subscription},
+    },
     ids::AccountId,
 };
 
@@ -190,7 +195,8 @@ impl Cell {
             SubscriptionRow,
             r#"
             SELECT account_id, subscription_id, plan, status, billing_interval, provider,
-                   period_start_time, period_end_time, cancel_at_period_end
+                   anchor_time, period_start_time, period_end_time, cancel_at_period_end,
+                   create_time, end_time, sent AS "sent: Json<SentSubscription>", provider_time
               FROM subscriptions WHERE account_id = ANY ($1::text[])
              ORDER BY account_id, create_time DESC, subscription_id
             "#,

@@ -48,6 +48,18 @@ pub(super) async fn read_in_cell(
     Ok(row.document.0)
 }
 
+/// Keeps every catalog from being applied until the transaction ends; gives the
+/// revision that holds in the cell until then. Others may hold it as well.
+pub(super) async fn hold_in_cell(connection: &mut PgConnection) -> Result<i64, StoreError> {
+    sqlx::query!("SELECT pg_advisory_xact_lock_shared(hashtextextended('creditgate catalog', 0))")
+        .fetch_one(&mut *connection)
+        .await?;
+    // In a later statement: one that waited does not see what it has waited for.
+    Ok(sqlx::query_scalar!(r#"SELECT coalesce(max(revision), 0) AS "revision!" FROM catalogs"#)
+        .fetch_one(connection)
+        .await?)
+}
+
 async fn latest(connection: &mut PgConnection) -> Result<RevisedCatalog, StoreError> {
     let row = sqlx::query!(
         r#"

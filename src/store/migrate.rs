@@ -13,12 +13,14 @@ static PUBLIC: Migrator = sqlx::migrate!("migrations/public");
 static CELL: Migrator = sqlx::migrate!("migrations/cell");
 
 /// Tables on which the serving role may do no more than read and insert.
-const APPEND_ONLY: [&str; 3] = ["ledger_entries", "operations", "notices"];
+const APPEND_ONLY: [&str; 5] =
+    ["ledger_entries", "operations", "notices", "transactions", "applied_events"];
 
 /// The tables of `public`.
 const DIRECTORIES: &str = "public.cells, public.account_directory, public.project_directory, \
-                           public.provider_directory, public.catalogs, public.webhook_inbox, \
-                           public.provider_transactions, public.provider_subscriptions";
+                           public.provider_directory, public.catalogs, public.top_up_directory, \
+                           public.webhook_inbox, public.provider_transactions, \
+                           public.provider_subscriptions";
 
 /// What a migration is to leave behind.
 #[derive(Debug, Clone)]
@@ -233,7 +235,10 @@ async fn grant(connection: &mut PgConnection, role: &str, schema: &str) -> Resul
         // to give (views of extensions, on a managed server).
         statements.push(format!("GRANT SELECT, INSERT, UPDATE ON {DIRECTORIES} TO {role}"));
         statements.push(format!("REVOKE INSERT, UPDATE ON {schema_name}.cells FROM {role}"));
-        statements.push(format!("REVOKE UPDATE ON {schema_name}.catalogs FROM {role}"));
+        // Neither a catalog nor whose a top-up is ever changes.
+        for table in ["catalogs", "top_up_directory"] {
+            statements.push(format!("REVOKE UPDATE ON {schema_name}.{table} FROM {role}"));
+        }
     } else {
         statements.push(format!(
             "GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA {schema_name} TO {role}"

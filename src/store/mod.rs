@@ -32,6 +32,7 @@ pub mod projects;
 pub mod provider;
 pub mod queries;
 mod rows;
+pub mod top_ups;
 
 pub use connect::{Cell, CellId, Database};
 pub use error::StoreError;
