@@ -1,7 +1,9 @@
-//! Accounts, projects and the catalog, as use cases.
+//! Accounts, projects, the catalog, and what providers report, as use cases.
 
 mod accounts;
 mod catalog;
+mod inbox;
+mod provider;
 
 use crate::{
     domain::{catalog_check::Violation, command::Refusal},
@@ -10,7 +12,14 @@ use crate::{
     store::{Cell, Database},
 };
 
+/// What the inbox holds, and what an account is found by.
+pub use crate::store::{
+    inbox::{InboxState, NewEvent, Settlement, TakenEvent},
+    provider::{ClaimedBy, ProviderKeys},
+    queries::InboxFigure,
+};
 pub use catalog::AppliedCatalog;
+pub use inbox::Inbox;
 
 /// Why a use case gave no result.
 #[derive(Debug, Clone, thiserror::Error)]

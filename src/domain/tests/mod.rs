@@ -1,6 +1,7 @@
 //! Tables, one row a rule, and properties of random histories.
 
 mod audit;
+mod billing_catalog;
 mod burn;
 mod catalog_changes;
 mod catalog_faults;
@@ -13,8 +14,10 @@ mod operations;
 mod overflow;
 mod periods;
 mod properties;
+mod renewals;
 mod returns;
 mod settling;
 mod subscriptions;
 mod support;
+mod top_ups;
 mod verdict_order;
