@@ -37,6 +37,8 @@ const GIVE_UP: Duration = Duration::from_secs(30 * 24 * 3600);
 const MAX_RETRY: i32 = 30;
 /// The most characters of an error that are kept.
 const MAX_ERROR: usize = 500;
+/// How long a round may go on after it was told to stop.
+const STOP_LIMIT: Duration = Duration::from_secs(5);
 /// How often the inbox is counted.
 const COUNT_PERIOD: Duration = Duration::from_secs(10);
 
@@ -81,19 +83,33 @@ impl Worker {
     /// Works until `stop`.
     pub async fn run(self, stop: CancellationToken) {
         let mut counted: Option<Instant> = None;
+        // What is dropped half-way was sent all the same, and is taken again by
+        // somebody else: a silent database must not keep this process.
+        let cut = async {
+            stop.cancelled().await;
+            time::sleep(STOP_LIMIT).await;
+        };
+        tokio::pin!(cut);
         while !stop.is_cancelled() {
-            if let Err(error) = self.round(&stop).await {
-                tracing::warn!(%error, "the inbox is tried again");
-            }
-            if counted.is_none_or(|counted| counted.elapsed() >= COUNT_PERIOD) {
-                self.count().await;
-                counted = Some(Instant::now());
+            let round = self.round_and_count(&stop, &mut counted);
+            tokio::select! {
+                () = round => {}
+                () = &mut cut => return,
             }
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = self.inbox.arrival() => {}
                 () = time::sleep(PERIOD.mul_f64(rand::rng().random_range(0.5..1.0))) => {}
             }
+        }
+    }
+
+    async fn round_and_count(&self, stop: &CancellationToken, counted: &mut Option<Instant>) {
+        if let Err(error) = self.round(stop).await {
+            tracing::warn!(%error, "the inbox is tried again");
+        } else if counted.is_none_or(|counted| counted.elapsed() >= COUNT_PERIOD) {
+            self.count().await;
+            *counted = Some(Instant::now());
         }
     }
 
