@@ -17,6 +17,7 @@ mod pool;
 mod program;
 mod python_client;
 mod reaper;
+mod renewals;
 mod rooms;
 mod tampering;
 mod wire;
