@@ -131,7 +131,7 @@ impl Database {
             event.occurred_at,
             event.body
         )
-        .execute(self.directories())
+        .execute(&mut *self.directories().acquire().await?)
         .await?;
         Ok(stored.rows_affected() > 0)
     }
@@ -167,7 +167,7 @@ impl Database {
             limit,
             lease.as_secs_f64()
         )
-        .fetch_all(self.directories())
+        .fetch_all(&mut *self.directories().acquire().await?)
         .await?;
         let mut events: Vec<TakenEvent> = rows
             .into_iter()
@@ -255,7 +255,7 @@ impl Database {
             provider,
             customer_id
         )
-        .execute(self.directories())
+        .execute(&mut *self.directories().acquire().await?)
         .await?;
         Ok(woken.rows_affected())
     }
@@ -282,7 +282,7 @@ impl Database {
             provider,
             transaction_id
         )
-        .execute(self.directories())
+        .execute(&mut *self.directories().acquire().await?)
         .await?;
         Ok(woken.rows_affected())
     }

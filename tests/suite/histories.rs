@@ -105,6 +105,8 @@ impl Stage {
              VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $8, $9, $7, CASE WHEN $10 THEN $8 END)
                  ON CONFLICT (account_id, subscription_id) DO UPDATE
                 SET plan = excluded.plan, status = excluded.status,
+                    anchor_time = excluded.anchor_time,
+                    period_start_time = excluded.period_start_time,
                     period_end_time = excluded.period_end_time,
                     cancel_at_period_end = excluded.cancel_at_period_end,
                     end_time = excluded.end_time",

@@ -13,6 +13,7 @@ mod paddle;
 mod partition;
 mod plan_race;
 mod plans;
+mod pool;
 mod program;
 mod python_client;
 mod reaper;

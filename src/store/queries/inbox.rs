@@ -67,7 +67,7 @@ impl Database {
             state.map(|state| i32::from(state as i16)),
             limit
         )
-        .fetch_all(self.directories())
+        .fetch_all(&mut *self.directories().acquire().await?)
         .await?;
         rows.into_iter()
             .map(|row| {
@@ -106,7 +106,7 @@ impl Database {
             "#,
             provider
         )
-        .fetch_all(self.directories())
+        .fetch_all(&mut *self.directories().acquire().await?)
         .await?;
         rows.into_iter()
             .map(|row| {
@@ -140,7 +140,7 @@ impl Database {
             provider,
             event_ids
         )
-        .fetch_all(self.directories())
+        .fetch_all(&mut *self.directories().acquire().await?)
         .await?)
     }
 
@@ -159,7 +159,7 @@ impl Database {
             provider,
             i32::from(state as i16)
         )
-        .execute(self.directories())
+        .execute(&mut *self.directories().acquire().await?)
         .await?;
         Ok(replayed.rows_affected())
     }

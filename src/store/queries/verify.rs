@@ -73,7 +73,7 @@ impl Cell {
              LIMIT 100
             "#
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.pool.acquire().await?)
         .await?)
     }
 
@@ -92,7 +92,7 @@ impl Cell {
             after.map_or("", AccountId::as_str),
             limit
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.pool.acquire().await?)
         .await?;
         rows.into_iter().map(|row| id(&row, AccountId::new)).collect()
     }
@@ -107,7 +107,10 @@ impl Cell {
         let mut transaction =
             self.pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
         let account = look(&mut transaction, &[account_id.to_string()]).await?.pop();
-        let Some(account) = account else { return Ok(None) };
+        let Some(account) = account else {
+            transaction.commit().await?;
+            return Ok(None);
+        };
         let balances = super::balances::read(&mut transaction, account_id).await?;
         let lots = sqlx::query_as!(
             LotRow,
@@ -154,6 +157,7 @@ impl Cell {
         )
         .fetch_all(&mut *transaction)
         .await?;
+        transaction.commit().await?;
         let operations = operations
             .into_iter()
             .map(|row| {
