@@ -45,11 +45,13 @@ impl Inbox {
             Ok(stored) => stored?,
             Err(_) => return Err(StoreError::timed_out().into()),
         };
-        self.arrived.notify_one();
+        if is_new {
+            self.arrived.notify_one();
+        }
         Ok(is_new)
     }
 
-    /// Waits until this process has received an event since it last waited.
+    /// Waits until this process has received a new event since it last waited.
     pub async fn arrival(&self) {
         self.arrived.notified().await;
     }

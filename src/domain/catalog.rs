@@ -30,7 +30,7 @@ pub struct Catalog {
     pub plans: Vec<Plan>,
     /// Rules that hold for every account.
     pub policy: Policy,
-    /// Prices of extra credits without a live subscription.
+    /// Prices of extra credits where no plan of a live subscription has one.
     pub prices: Vec<CreditPrice>,
 }
 

@@ -77,25 +77,22 @@ fn contradicts(made: &TopUp, reference: &str) -> bool {
 }
 
 /// The lowest price among the plans of the live subscriptions; the catalog's own
-/// where there is none.
+/// where none of them has one.
 fn unit_price<'c>(
     state: &AccountState,
     context: &Context<'c>,
     credit_type: &CreditType,
 ) -> Result<&'c CreditPrice, Refusal> {
     let catalog = context.catalog;
-    let live = state.live_subscriptions();
-    let lists: Vec<&[CreditPrice]> = if live.clone().next().is_none() {
-        vec![&catalog.prices]
-    } else {
-        live.filter_map(|subscription| catalog.plan(&subscription.plan))
-            .map(|plan| plan.prices.as_slice())
-            .collect()
-    };
-    let prices = lists.into_iter().flatten().filter(|price| price.credit_type == *credit_type);
+    let plans = state.live_subscriptions().filter_map(|live| catalog.plan(&live.plan));
     // One currency a type: a catalog that mixes them is refused.
-    prices
-        .min_by_key(|price| price.unit_price_minor)
+    let lowest = |prices: &mut dyn Iterator<Item = &'c CreditPrice>| {
+        prices
+            .filter(|price| price.credit_type == *credit_type)
+            .min_by_key(|price| price.unit_price_minor)
+    };
+    lowest(&mut plans.flat_map(|plan| &plan.prices))
+        .or_else(|| lowest(&mut catalog.prices.iter()))
         .ok_or_else(|| Refusal::NotForSale { credit_type: credit_type.clone() })
 }
 

@@ -34,7 +34,7 @@ use crate::{
 const MAX_BODY_BYTES: usize = 1024 * 1024;
 /// How long a body may take to come. With the time that storing may take, the
 /// answer is there within the 5 s for which Paddle waits.
-const READ_LIMIT: Duration = Duration::from_secs(2);
+const READ_LIMIT: Duration = Duration::from_millis(1500);
 /// Bodies that are read at once: what strangers send is held in memory until it
 /// is known to be forged.
 const MAX_AT_ONCE: usize = 64;

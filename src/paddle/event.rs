@@ -36,9 +36,9 @@ pub struct EventError {
 /// What every event says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Envelope {
-    /// The same each time it is delivered: 1 to 128 printable ASCII characters.
+    /// The same each time it is delivered: see [`Id`].
     pub event_id: String,
-    /// Such as `transaction.completed`: 1 to 64 printable ASCII characters.
+    /// Such as `transaction.completed`: at most 64 characters.
     pub event_type: String,
     /// When it happened, to the microsecond. Deliveries come in any order.
     pub occurred_at: Timestamp,

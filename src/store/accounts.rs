@@ -38,7 +38,7 @@ impl Database {
             "SELECT cell_id FROM public.account_directory WHERE account_id = $1",
             account_id.as_str()
         )
-        .fetch_optional(self.directories())
+        .fetch_optional(&mut *self.directories().acquire().await?)
         .await?)
     }
 
@@ -116,7 +116,7 @@ impl Database {
             after.map_or("", AccountId::as_str),
             limit
         )
-        .fetch_all(self.directories())
+        .fetch_all(&mut *self.directories().acquire().await?)
         .await?;
         rows.into_iter()
             .map(|row| Ok((id(&row.account_id, AccountId::new)?, row.cell_id)))
@@ -189,7 +189,8 @@ impl Cell {
         account_ids: &[AccountId],
     ) -> Result<Vec<AccountDetails>, StoreError> {
         let keys: Vec<String> = account_ids.iter().map(ToString::to_string).collect();
-        let accounts = look(&mut *self.pool.acquire().await?, &keys).await?;
+        let mut connection = self.pool.acquire().await?;
+        let accounts = look(&mut connection, &keys).await?;
         let mut subscriptions: BTreeMap<String, Vec<Subscription>> = BTreeMap::new();
         let found = sqlx::query_as!(
             SubscriptionRow,
@@ -202,7 +203,7 @@ impl Cell {
             "#,
             &keys
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *connection)
         .await?;
         for row in found {
             subscriptions.entry(row.account_id.clone()).or_default().push(row.decode()?);

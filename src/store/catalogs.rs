@@ -104,6 +104,7 @@ impl Database {
             .await?;
         let held = latest(&mut transaction).await?;
         if held.revision > 0 && held.catalog == *catalog {
+            transaction.rollback().await?;
             return Ok(Applied::Unchanged { revision: held.revision });
         }
         let revision = held.revision + 1;
@@ -128,6 +129,7 @@ impl Database {
             .await?;
         }
         if !in_use.is_empty() {
+            transaction.rollback().await?;
             in_use.sort();
             in_use.dedup();
             return Ok(Applied::PlansInUse(in_use));

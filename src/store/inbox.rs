@@ -5,6 +5,9 @@
 //! settle it as the nth only, so a worker that was paused and wakes up late
 //! settles nothing. Applying twice is harmless: the account's cell knows what was
 //! applied.
+//!
+//! Why statements say the same in different words: see the migration, at the
+//! indexes.
 
 use std::time::Duration;
 
@@ -128,7 +131,7 @@ impl Database {
             event.occurred_at,
             event.body
         )
-        .execute(self.directories())
+        .execute(&mut *self.directories().acquire().await?)
         .await?;
         Ok(stored.rows_affected() > 0)
     }
@@ -153,8 +156,9 @@ impl Database {
                    next_attempt_time = clock_timestamp() + make_interval(secs => $3)
              WHERE ctid = ANY (ARRAY(
                 SELECT ctid FROM public.webhook_inbox
-                 WHERE state IN (1, 2) AND next_attempt_time <= now() AND provider = $1
-                 ORDER BY occurred_at, event_id LIMIT $2
+                 WHERE settle_time IS NULL AND next_attempt_time <= now()
+                   AND provider COLLATE "POSIX" = $1
+                 ORDER BY occurred_at LIMIT $2
                    FOR UPDATE SKIP LOCKED))
             RETURNING event_id, occurred_at, body, attempts, parks,
                       extract(epoch FROM now() - receive_time)::float8 AS "age!"
@@ -163,7 +167,7 @@ impl Database {
             limit,
             lease.as_secs_f64()
         )
-        .fetch_all(self.directories())
+        .fetch_all(&mut *self.directories().acquire().await?)
         .await?;
         let mut events: Vec<TakenEvent> = rows
             .into_iter()
@@ -207,7 +211,8 @@ impl Database {
                        error = $6, account_id = coalesce($7, account_id),
                        customer_id = coalesce($8, customer_id),
                        transaction_id = coalesce($9, transaction_id)
-                 WHERE provider = $1 AND event_id = $2 AND attempts = $3 AND state IN (1, 2)
+                 WHERE provider = $1 AND event_id = $2 AND attempts = $3
+                   AND next_attempt_time IS NOT NULL
                 "#,
                 provider,
                 settled.event_id,
@@ -244,13 +249,13 @@ impl Database {
             UPDATE public.webhook_inbox SET next_attempt_time = clock_timestamp(), parks = 0
              WHERE ctid = ANY (ARRAY(
                 SELECT ctid FROM public.webhook_inbox
-                 WHERE provider = $1 AND customer_id = $2 AND state = 2
+                 WHERE customer_id = $2 AND state = 2 AND provider COLLATE "POSIX" = $1
                    FOR UPDATE SKIP LOCKED))
             "#,
             provider,
             customer_id
         )
-        .execute(self.directories())
+        .execute(&mut *self.directories().acquire().await?)
         .await?;
         Ok(woken.rows_affected())
     }
@@ -271,13 +276,13 @@ impl Database {
             UPDATE public.webhook_inbox SET next_attempt_time = clock_timestamp(), parks = 0
              WHERE ctid = ANY (ARRAY(
                 SELECT ctid FROM public.webhook_inbox
-                 WHERE provider = $1 AND transaction_id = $2 AND state = 2
+                 WHERE transaction_id = $2 AND state = 2 AND provider COLLATE "POSIX" = $1
                    FOR UPDATE SKIP LOCKED))
             "#,
             provider,
             transaction_id
         )
-        .execute(self.directories())
+        .execute(&mut *self.directories().acquire().await?)
         .await?;
         Ok(woken.rows_affected())
     }

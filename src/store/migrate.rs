@@ -3,9 +3,9 @@
 //! Migrations are embedded, only ever added to, and run under an advisory lock.
 //! Those of `public` run once, those of a cell once in each cell's schema.
 
-use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool, migrate::Migrator};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, migrate::Migrator};
 
-use super::{CellId, Database, StoreError};
+use super::{CellId, Database, StoreError, pool::Pool};
 
 /// The directories.
 static PUBLIC: Migrator = sqlx::migrate!("migrations/public");
@@ -157,7 +157,7 @@ impl Database {
              ORDER BY name
             "#
         )
-        .fetch_all(self.directories())
+        .fetch_all(&mut *self.directories().acquire().await?)
         .await?)
     }
 
@@ -180,16 +180,16 @@ impl Database {
             "#,
             &tables
         )
-        .fetch_all(self.directories())
+        .fetch_all(&mut *self.directories().acquire().await?)
         .await?)
     }
 }
 
 /// The newest migration in the pool's schema. The table is sqlx's own, which
 /// no migration of ours makes: the one statement that is not checked.
-async fn applied(pool: &PgPool) -> Result<i64, StoreError> {
+async fn applied(pool: &Pool) -> Result<i64, StoreError> {
     let newest = "SELECT coalesce(max(version), 0) FROM _sqlx_migrations WHERE success";
-    Ok(sqlx::query_scalar(newest).fetch_one(pool).await?)
+    Ok(sqlx::query_scalar(newest).fetch_one(&mut *pool.acquire().await?).await?)
 }
 
 fn newest(migrator: &Migrator) -> i64 {

@@ -28,6 +28,7 @@ pub mod connect;
 pub mod error;
 pub mod inbox;
 pub mod migrate;
+mod pool;
 pub mod projects;
 pub mod provider;
 pub mod queries;

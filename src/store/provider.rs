@@ -62,7 +62,7 @@ impl Database {
             keys.subscription_id.as_ref().map(SubscriptionId::as_str),
             keys.customer_id.as_deref()
         )
-        .fetch_one(self.directories())
+        .fetch_one(&mut *self.directories().acquire().await?)
         .await?;
         let account = |text: Option<String>| text.map(|text| id(&text, AccountId::new)).transpose();
         let transaction = match account(row.by_transaction)? {
@@ -106,7 +106,7 @@ impl Database {
             account_id.as_str(),
             top_up_id.map(OperationId::as_str)
         )
-        .execute(self.directories())
+        .execute(&mut *self.directories().acquire().await?)
         .await?;
         // A row is there now, and its account never changes.
         let row = sqlx::query!(
@@ -117,7 +117,7 @@ impl Database {
             provider,
             transaction_id
         )
-        .fetch_one(self.directories())
+        .fetch_one(&mut *self.directories().acquire().await?)
         .await?;
         self.wake_transaction(provider, transaction_id).await?;
         Ok(ClaimedBy {
@@ -148,7 +148,7 @@ impl Database {
             subscription_id.as_str(),
             account_id.as_str()
         )
-        .execute(self.directories())
+        .execute(&mut *self.directories().acquire().await?)
         .await?;
         let found = sqlx::query_scalar!(
             r#"
@@ -158,7 +158,7 @@ impl Database {
             provider,
             subscription_id.as_str()
         )
-        .fetch_one(self.directories())
+        .fetch_one(&mut *self.directories().acquire().await?)
         .await?;
         id(&found, AccountId::new)
     }

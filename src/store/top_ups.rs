@@ -24,7 +24,7 @@ impl Database {
             top_up_id.as_str(),
             account_id.as_str()
         )
-        .execute(self.directories())
+        .execute(&mut *self.directories().acquire().await?)
         .await?;
         let owner = self.account_of_top_up(top_up_id).await?;
         owner.ok_or_else(|| StoreError::Corrupt(format!("top-up {top_up_id} is nobody's")))
@@ -43,7 +43,7 @@ impl Database {
             "SELECT account_id FROM public.top_up_directory WHERE top_up_id = $1",
             top_up_id.as_str()
         )
-        .fetch_optional(self.directories())
+        .fetch_optional(&mut *self.directories().acquire().await?)
         .await?;
         owner.map(|account_id| id(&account_id, AccountId::new)).transpose()
     }

@@ -5,6 +5,7 @@ mod audit;
 mod billing;
 mod billing_catalog;
 mod burn;
+mod cancellations;
 mod catalog_changes;
 mod catalog_faults;
 mod causes;

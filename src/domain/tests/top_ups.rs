@@ -109,10 +109,10 @@ fn the_price_is_the_lowest_of_the_live_plans_or_else_the_catalogs() {
         (&[("monitor", Active), ("pro", Paused)], "scan", Some(2_500)),
         (&[("monitor", Active), ("pro", Canceled)], "scan", Some(2_700)),
         (&[("pro", Canceled)], "scan", Some(2_900)),
-        // Whoever has a plan buys at its prices, if it has any.
-        (&[("pro", Active)], "fix", None),
-        (&[("small", Active)], "scan", None),
-        (&[("gone", Active)], "scan", None),
+        // A plan without a price leaves it at the catalog's.
+        (&[("pro", Active)], "fix", Some(500)),
+        (&[("small", Active)], "scan", Some(2_900)),
+        (&[("gone", Active)], "scan", Some(2_900)),
     ];
     for (plans, credit_type, expected) in rows {
         let mut gate = shop();
@@ -120,10 +120,19 @@ fn the_price_is_the_lowest_of_the_live_plans_or_else_the_catalogs() {
             gate.subscribe(&format!("sub-{index}"), plan, *status);
         }
         let credit_type = CreditType::new(credit_type).unwrap();
-        let request = BeginTopUp { credit_type: credit_type.clone(), ..request("manual", "") };
-        let price = begin(&mut gate, request).map(|(top_up, _)| top_up.price_minor / 5);
-        let expected = expected.ok_or(Refusal::NotForSale { credit_type });
-        assert_eq!(price, expected, "{plans:?}");
+        let wanted = BeginTopUp { credit_type: credit_type.clone(), ..request("manual", "") };
+        let price = begin(&mut gate, wanted).map(|(top_up, _)| top_up.price_minor / 5);
+        assert_eq!(price.ok(), expected, "{plans:?}");
+        gate.catalog.prices.clear();
+        gate.catalog.plans.iter_mut().for_each(|plan| plan.prices.clear());
+        let unsold = BeginTopUp {
+            top_up_id: OperationId::new("other").unwrap(),
+            credit_type: credit_type.clone(),
+            ..request("manual", "")
+        };
+        if credit_type == scan_credits() {
+            assert_eq!(begin(&mut gate, unsold), Err(Refusal::NotForSale { credit_type }));
+        }
     }
 }
 

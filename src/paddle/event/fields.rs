@@ -5,11 +5,12 @@ use serde::{Deserialize, Deserializer};
 
 use crate::clock::Timestamp;
 
-/// The most bytes of an id: Paddle's have about 30.
-const MAX_ID_BYTES: usize = 128;
+/// The most bytes of an id. Paddle's have about 30, and two of them together make
+/// an id of ours.
+const MAX_ID_BYTES: usize = 100;
 
-/// An id of Paddle's: 1 to 128 printable ASCII characters, so that it is safe in
-/// a key, a log line and a list.
+/// An id of Paddle's: 1 to 100 characters of `[A-Za-z0-9._:-]`, as in our own
+/// ids, so that it is safe in a key, a log line and a list.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Id(String);
@@ -27,10 +28,11 @@ impl TryFrom<String> for Id {
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
         if text.is_empty() || text.len() > MAX_ID_BYTES {
-            return Err("an id has 1 to 128 characters");
+            return Err("an id has 1 to 100 characters");
         }
-        if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err("an id has printable ASCII characters only");
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte);
+        if !text.bytes().all(allowed) {
+            return Err("an id has letters, digits and . _ : - only");
         }
         Ok(Self(text))
     }

@@ -70,7 +70,7 @@ impl Cell {
             after.map(|hold| hold.reservation_id.as_str()),
             limit
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.pool.acquire().await?)
         .await?;
         rows.into_iter()
             .map(|row| {
@@ -110,7 +110,7 @@ impl Cell {
             after.map(|top_up| top_up.top_up_id.as_str()),
             limit
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.pool.acquire().await?)
         .await?;
         rows.into_iter()
             .map(|row| {
@@ -161,7 +161,7 @@ impl Cell {
             after.map(|due| due.account_id.as_str()),
             limit
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.pool.acquire().await?)
         .await?;
         rows.into_iter()
             .map(|row| {

@@ -52,7 +52,7 @@ impl Cell {
             after.map(|key| key.top_up_id.as_str()),
             query.limit
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.pool.acquire().await?)
         .await?;
         rows.into_iter().map(TopUpRow::decode).collect()
     }

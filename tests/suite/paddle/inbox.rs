@@ -20,7 +20,7 @@ async fn start(db: &TestDb) -> TestServer {
     server
 }
 
-async fn link(server: &TestServer, account_id: &str, customer_id: &str) {
+pub async fn link(server: &TestServer, account_id: &str, customer_id: &str) {
     let request = proto::LinkProviderRequest {
         account_id: account_id.to_owned(),
         provider: "paddle".to_owned(),
@@ -217,5 +217,74 @@ async fn workers_of_two_replicas_share_the_events_and_a_stalled_one_settles_noth
     assert_eq!(in_state(&db, IGNORED).await, 300);
     one.close().await;
     other.close().await;
+    db.finish().await;
+}
+
+/// What came is evidence: whoever serves may settle it, and not make it vanish.
+#[tokio::test]
+async fn the_serving_role_cannot_delete_what_came() {
+    let db = TestDb::new().await;
+    for (right, allowed) in [("INSERT", 1), ("UPDATE", 1), ("DELETE", 0), ("TRUNCATE", 0)] {
+        let query = format!(
+            "SELECT has_table_privilege('creditgate_app', 'public.webhook_inbox', '{right}')
+                    ::int::bigint"
+        );
+        assert_eq!(db.count(&query).await, allowed, "{right}");
+    }
+    db.finish().await;
+}
+
+/// Plans that are made on an empty table must be right when it is full.
+#[tokio::test]
+async fn a_full_inbox_is_as_quick_as_an_empty_one() {
+    let db = TestDb::new().await;
+    let ledger = db.ledger(Clock::Database).await;
+    let database = db.database();
+    let inbox = Inbox::new(database.clone());
+    let billing = Billing::new(database.clone(), ledger.clone());
+    let worker = Worker::new(ledger.clone(), billing, inbox.clone());
+    // An autovacuum may well come by before the first row does.
+    db.execute("ANALYZE").await;
+    for n in 0..12 {
+        store(&db, &event(&format!("evt_first_{n}"), "customer.created", n, json!({}))).await;
+        worker.sweep().await.unwrap();
+        inbox.figures("paddle").await.unwrap();
+        inbox.wake_transaction("paddle", "txn_1".to_owned()).await.unwrap();
+        database.wake_customer("paddle", "ctm_1").await.unwrap();
+    }
+    // Settled ones, and those that wait for somebody.
+    db.execute(
+        "INSERT INTO webhook_inbox (provider, event_id, event_type, occurred_at, receive_time, body,
+                                    state, next_attempt_time, settle_time, customer_id)
+         SELECT 'paddle', 'old_' || n, 'a.b', now() - n * interval '1 second',
+                now() - n * interval '1 second', '{}', CASE WHEN n % 100 = 0 THEN 2 ELSE 3 END,
+                CASE WHEN n % 100 = 0 THEN now() + interval '1 hour' END,
+                CASE WHEN n % 100 = 0 THEN NULL ELSE now() END, 'ctm_' || n
+           FROM generate_series(1, 50000) n",
+    )
+    .await;
+    for n in 0..200 {
+        store(&db, &event(&format!("evt_{n}"), "customer.created", n, json!({}))).await;
+    }
+    let begun = std::time::Instant::now();
+    worker.sweep().await.unwrap();
+    let swept = begun.elapsed();
+    let figures = inbox.figures("paddle").await.unwrap();
+    let counts: Vec<i64> = figures.iter().map(|figure| figure.events).collect();
+    println!("200 events beside 50,000: {swept:?}; with the figures {:?}", begun.elapsed());
+    assert_eq!(counts, [0, 500, 0]);
+    assert_eq!(database.wake_customer("paddle", "ctm_500").await.unwrap(), 1);
+    ledger.close().await;
+    database.close().await;
+    let used = "SELECT coalesce(sum(idx_scan), 0)::bigint FROM pg_stat_user_indexes
+                 WHERE indexrelname = 'webhook_inbox_waiting_idx'";
+    eventually("the statistics arrive", async || db.count(used).await > 12).await;
+    let strange = "SELECT coalesce(sum(idx_scan), 0)::bigint FROM pg_stat_user_indexes
+                    WHERE indexrelname = 'webhook_inbox_receive_time_idx'";
+    assert_eq!(db.count(strange).await, 0);
+    let scans = "SELECT seq_scan FROM pg_stat_user_tables WHERE relname = 'webhook_inbox'";
+    assert_eq!(db.count(scans).await, 0);
+    assert_eq!(in_state(&db, IGNORED).await, 212);
+    assert!(swept < std::time::Duration::from_secs(5), "{swept:?}");
     db.finish().await;
 }

@@ -89,7 +89,7 @@ const fn rule(paths: &'static [&'static str], place: Place, why: &'static str) -
 const WIRE: Place = Only(&["lib", "grpc", "auth", "server", "client", "cli"]);
 
 const RULES: [Rule; 12] = [
-    rule(&["sqlx"], Only(&["store"]), "every SQL statement is in one room"),
+    rule(&["sqlx", "deadpool"], Only(&["store"]), "every SQL statement is in one room"),
     rule(
         &["tonic", "tonic_health", "tonic_prost", "tonic_reflection", "tonic_types"],
         WIRE,
