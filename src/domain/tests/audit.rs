@@ -80,6 +80,7 @@ fn purchases(model: &Model) {
         assert!(model.billing.transactions.contains(&payment));
     }
     for (lot_id, credits) in bought {
+        assert_eq!(moved_back(model, lot_id), taken[&lot_id]);
         let lot = &model.lots[&lot_id];
         assert_eq!(lot.credits, credits);
         assert!(lot.unrecovered <= taken[&lot_id]);
@@ -90,6 +91,9 @@ fn purchases(model: &Model) {
         assert_eq!(top_up.status.is_paid(), model.operations.contains_key(&key), "{top_up:?}");
         assert_eq!(top_up.is_pending(), top_up.settle_time.is_none());
         assert_eq!(top_up.reason.is_empty(), top_up.status != TopUpStatus::Failed);
+    }
+    for lot in model.lots.values().filter(|lot| lot.remaining > 0) {
+        assert!(model.account.lapse_time.is_none_or(|time| lot.create_time > time), "it lapsed");
     }
     for subscription in model.subscriptions.values() {
         assert!(subscription.period_start_time < subscription.period_end_time);
@@ -206,4 +210,28 @@ fn life(reservation: &Reservation, entries: &[&Entry]) {
         ReservationState::Committed => assert_eq!(pinned, spent),
         _ => {}
     }
+}
+
+/// What the ledger says was taken back of a purchase's lot, with what it still owes.
+fn moved_back(model: &Model, lot_id: LotId) -> i64 {
+    let mut sum = model.lots[&lot_id].unrecovered;
+    for entry in &model.entries {
+        if entry.kind == EntryKind::Revoke && entry.reservation_id.is_some() {
+            let of_it = entry.portions.iter().filter(|portion| portion.lot_id == lot_id);
+            sum += of_it.map(|portion| portion.credits).sum::<i64>();
+        }
+    }
+    // Some is reinstated elsewhere: the key names the lot.
+    for made in model
+        .operations
+        .values()
+        .filter(|made| made.key.1.as_str().ends_with(&format!(":{lot_id}")))
+    {
+        match made.key.0 {
+            OperationKind::Reversal => sum += made.credits,
+            OperationKind::Reinstatement => sum -= made.credits,
+            other => panic!("{other:?}"),
+        }
+    }
+    sum
 }
