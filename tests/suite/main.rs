@@ -1,7 +1,9 @@
 //! Tests on a real PostgreSQL, a database for each. Run by `make test`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
 
+mod bad_billing;
 mod bad_input;
+mod billing;
 mod billing_rows;
 mod cells;
 mod harness;
