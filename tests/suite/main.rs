@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
 
 mod bad_input;
+mod billing_books;
+mod billing_races;
 mod billing_rows;
 mod cells;
 mod harness;
