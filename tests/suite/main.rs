@@ -21,5 +21,6 @@ mod python_client;
 mod reaper;
 mod rooms;
 mod tampering;
+mod upgrade;
 mod wire;
 mod write_path;
