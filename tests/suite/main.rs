@@ -19,6 +19,7 @@ mod pool;
 mod program;
 mod python_client;
 mod reaper;
+mod renewals;
 mod rooms;
 mod tampering;
 mod upgrade;
