@@ -16,8 +16,8 @@ use crate::clock::Timestamp;
 /// The actor of what happens by itself.
 pub(super) const ACTOR: &str = "creditgate";
 
-/// Expires lots, ends trials and cancelled subscriptions, and renews manual ones,
-/// all that is due, in the order in which it fell due: after a down time each
+/// Expires lots, and ends or renews the subscriptions that this service keeps, all
+/// that is due, in the order in which it fell due: after a down time each
 /// missed period comes in its turn, with its own grant.
 pub fn apply(state: &mut AccountState, context: &Context<'_>) {
     while let Some((time, index)) = next_turn(state, context.now) {
@@ -49,13 +49,16 @@ pub fn is_pending(state: &AccountState, context: &Context<'_>) -> bool {
         || state.lots.values().any(|lot| lot.remaining > 0 && lot.has_expired(context.now))
 }
 
-/// The subscription that ends or renews the earliest, and when, if by `now`.
+/// The subscription of those kept here that ends or renews the earliest, and when,
+/// if by `now`. A provider's does neither by itself: credits that lapse do not come
+/// back, and its word that it goes on comes after the moment.
 fn next_turn(state: &AccountState, now: Timestamp) -> Option<(Timestamp, usize)> {
     let turn = |subscription: &Subscription| subscription.ends_at().or(subscription.renews_at());
     state
         .subscriptions
         .iter()
         .enumerate()
+        .filter(|(_, subscription)| subscription.is_manual())
         .filter_map(|(index, subscription)| Some((turn(subscription)?, index)))
         .filter(|(time, _)| *time <= now)
         .min()

@@ -137,8 +137,15 @@ impl Subscription {
         matches!(self.status, SubscriptionStatus::Trialing | SubscriptionStatus::Active)
     }
 
-    /// When it ends by itself: a trial that was not activated with the trial, a
-    /// cancelled one with its period.
+    /// True where this service keeps it, and not a provider.
+    #[must_use]
+    pub fn is_manual(&self) -> bool {
+        self.provider == PROVIDER_MANUAL
+    }
+
+    /// When it ends if nothing changes: a trial that is not activated with the
+    /// trial, a cancelled one with its period. A provider's ends when the provider
+    /// says so: that it was activated, or resumed, may be said late.
     #[must_use]
     pub fn ends_at(&self) -> Option<Timestamp> {
         (self.is_live()
@@ -151,7 +158,7 @@ impl Subscription {
     #[must_use]
     pub fn renews_at(&self) -> Option<Timestamp> {
         (self.status == SubscriptionStatus::Active
-            && self.provider == PROVIDER_MANUAL
+            && self.is_manual()
             && !self.cancel_at_period_end)
             .then_some(self.period_end_time)
     }

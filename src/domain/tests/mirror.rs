@@ -239,3 +239,28 @@ fn what_was_held_when_all_lapsed_has_lapsed_as_well() {
     gate.release("b", creditgate::domain::reservation::ReleaseCause::CanceledBeforeStart).unwrap();
     assert_eq!(gate.balance(), [0, 0, 0]);
 }
+
+/// The provider's word comes after the moment, and may come hours after it: until
+/// then nothing ends here, as what has lapsed does not come back.
+#[test]
+fn what_goes_on_at_the_provider_does_not_end_here_before_that_is_said() {
+    let scheduled = ProviderSubscription { cancel_at_period_end: true, ..pro(Active) };
+    for (told, ended) in [
+        (pro(Trialing), true),
+        (pro(Trialing), false),
+        (scheduled.clone(), true),
+        (scheduled, false),
+    ] {
+        let mut gate = shop();
+        gate.catalog.policy.credits_lapse_on_cancel = true;
+        report(&mut gate, 0, &told).unwrap();
+        gate.grant("bought", 5, None);
+        gate.now = hour(12);
+        gate.run(Action::ApplyDue).unwrap();
+        assert_eq!((known(&gate).status, gate.balance()), (told.status, [5, 0, 0]));
+        let next = if ended { pro(Canceled) } else { pro(Active) };
+        report(&mut gate, 9, &next).unwrap();
+        let left = if ended { 0 } else { 5 };
+        assert_eq!((known(&gate).status, gate.balance()), (next.status, [left, 0, 0]));
+    }
+}

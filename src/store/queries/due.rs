@@ -124,8 +124,7 @@ impl Cell {
     }
 
     /// Up to `limit` accounts with a lot that has expired, or a subscription
-    /// that has ended or that this service has to renew, and was not settled
-    /// yet: the oldest first, those after `after`. An account may come more than
+    /// that this service has to end or to renew, and was not settled yet: the oldest first, those after `after`. An account may come more than
     /// once.
     ///
     /// # Errors
@@ -149,7 +148,7 @@ impl Cell {
              UNION
             (SELECT DISTINCT period_end_time, account_id FROM subscriptions
               WHERE status <> 5 AND period_end_time <= coalesce($1::timestamptz, now())
-                AND (status = 1 OR cancel_at_period_end OR (status = 2 AND provider = 'manual'))
+                AND provider = 'manual' AND (status IN (1, 2) OR cancel_at_period_end)
                 AND period_end_time >= coalesce($2::timestamptz, '-infinity')
                 AND ($2::timestamptz IS NULL
                      OR (period_end_time, account_id) > ($2::timestamptz, $3::text COLLATE "C"))
