@@ -196,14 +196,17 @@ fn each_report_of_a_payment_in_each_state() {
     let canceled: Step = |gate| apply(gate, event("c", 1, PaymentCanceled(five_for("t"))));
     let completed: Step = |gate| apply(gate, event("x", 1, PaymentCompleted(five_for("t"))));
     use TopUpStatus::{Confirmed, Failed, Pending};
-    let rows: [(&[Step], TopUpStatus, &str); 11] = [
+    let rows: [(&[Step], TopUpStatus, &str); 13] = [
         (&[pending], Pending, ""),
         (&[expire, pending], Pending, ""),
         (&[fail, pending], Pending, ""),
         (&[canceled], Failed, "canceled by the provider"),
         (&[pending, canceled], Failed, "canceled by the provider"),
         (&[expire, canceled], Failed, "canceled by the provider"),
-        (&[fail, canceled], Failed, "no"),
+        (&[fail, canceled], Failed, "canceled by the provider"),
+        // That it was awaited before it was canceled may be said after that.
+        (&[canceled, pending], Failed, "canceled by the provider"),
+        (&[fail, canceled, pending], Failed, "canceled by the provider"),
         (&[expire, completed], Confirmed, ""),
         (&[fail, completed], Confirmed, ""),
         (&[canceled, pending, completed], Confirmed, ""),
@@ -223,6 +226,20 @@ fn each_report_of_a_payment_in_each_state() {
             assert_eq!(top_up.provider_reference, "txn_A");
         }
         assert_eq!(gate.balance()[0], if status == Confirmed { 5 } else { 0 });
+    }
+}
+
+#[test]
+fn a_payment_that_failed_and_was_canceled_has_failed_in_any_order() {
+    let paid = || transaction("txn_A", &[("i", "pri_scan5", 1, 9_800)]);
+    let failed = event("f", 1, PaymentPending(paid()));
+    let canceled = event("c", 2, PaymentCanceled(paid()));
+    for reports in [[failed.clone(), canceled.clone()], [canceled, failed]] {
+        let mut gate = shop();
+        reports.into_iter().for_each(|report| apply(&mut gate, report));
+        assert_eq!(status(&gate, "txn_A:i"), Some(TopUpStatus::Failed));
+        apply(&mut gate, event("x", 3, PaymentCompleted(paid())));
+        assert_eq!(status(&gate, "txn_A:i"), Some(TopUpStatus::Confirmed));
     }
 }
 

@@ -166,7 +166,7 @@ pub(super) fn extras<'t>(
 
 /// The purchase that was opened for a payment: believed only where it is this
 /// account's and this provider's, and has no other payment.
-pub(super) fn opened<'s>(
+fn opened<'s>(
     state: &'s AccountState,
     provider: &str,
     transaction: &Transaction,
@@ -185,10 +185,7 @@ pub(super) fn opened<'s>(
 }
 
 /// The id of a line's own purchase.
-pub(super) fn own_id(
-    transaction: &Transaction,
-    item: &TransactionItem,
-) -> Result<OperationId, Refusal> {
+fn own_id(transaction: &Transaction, item: &TransactionItem) -> Result<OperationId, Refusal> {
     OperationId::new(&format!("{}:{}", transaction.transaction_id, item.item_id))
         .map_err(|_| not_understood("the ids of a payment and its line are no id"))
 }
