@@ -16,10 +16,13 @@ use crate::domain::{
 };
 
 /// True where a payment brings credits. Payments of nothing are made to change a
-/// card, others in the middle of a period: their lines name prices all the same.
+/// card, others to change a plan in the middle of a period: their lines name prices
+/// all the same.
 fn brings_credits(transaction: &Transaction) -> bool {
     let origin = match transaction.origin {
-        Origin::Web | Origin::Api | Origin::SubscriptionRecurring => true,
+        Origin::Web | Origin::Api | Origin::SubscriptionRecurring | Origin::SubscriptionCharge => {
+            true
+        }
         Origin::Other => false,
     };
     origin && transaction.total_minor > 0

@@ -246,12 +246,14 @@ fn a_payment_that_failed_and_was_canceled_has_failed_in_any_order() {
 #[test]
 fn a_payment_of_nothing_or_in_the_middle_of_a_period_brings_nothing() {
     type Change = fn(&mut Transaction);
-    let rows: [(Change, bool); 5] = [
-        (|t| t.origin = Origin::Web, true),
-        (|t| t.origin = Origin::Api, true),
-        (|t| t.origin = Origin::SubscriptionRecurring, true),
-        (|t| t.origin = Origin::Other, false),
-        (|t| t.total_minor = 0, false),
+    let rows: [(Change, [i64; 2]); 6] = [
+        (|t| t.origin = Origin::Web, [8, 2]),
+        (|t| t.origin = Origin::Api, [8, 2]),
+        (|t| t.origin = Origin::SubscriptionRecurring, [8, 2]),
+        // What is sold once, and no period of the plan.
+        (|t| t.origin = Origin::SubscriptionCharge, [5, 0]),
+        (|t| t.origin = Origin::Other, [0, 0]),
+        (|t| t.total_minor = 0, [0, 0]),
     ];
     for (change, brings) in rows {
         let lines = [("i", "pri_scan5", 1, 9_800), ("j", "pri_pro", 1, 100)];
@@ -259,9 +261,9 @@ fn a_payment_of_nothing_or_in_the_middle_of_a_period_brings_nothing() {
         change(&mut paid);
         let mut gate = shop();
         apply(&mut gate, event("e1", 1, PaymentPending(paid.clone())));
-        assert_eq!(gate.state.top_ups.is_empty(), !brings);
+        assert_eq!(gate.state.top_ups.is_empty(), brings == [0, 0]);
         apply(&mut gate, event("e2", 1, PaymentCompleted(paid)));
-        assert_eq!([of(&gate, "scan"), of(&gate, "fix")], if brings { [8, 2] } else { [0, 0] });
+        assert_eq!([of(&gate, "scan"), of(&gate, "fix")], brings);
         assert!(gate.state.transactions.contains(&(PADDLE.to_owned(), "txn_A".to_owned())));
     }
 }

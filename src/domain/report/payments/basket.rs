@@ -10,7 +10,7 @@ use crate::{
         context::Context,
         payment::TopUp,
         periods::{self, Period, PeriodCredits},
-        provider::{Transaction, TransactionItem},
+        provider::{Origin, Transaction, TransactionItem},
     },
     ids::{CreditType, OperationId},
 };
@@ -73,6 +73,8 @@ impl<'t> Basket<'t> {
         for item in &transaction.items {
             match context.catalog.meaning(provider, &item.price_id) {
                 Some(PriceMeaning::Credits { .. }) => {}
+                Some(PriceMeaning::Plan { .. })
+                    if transaction.origin == Origin::SubscriptionCharge => {}
                 Some(PriceMeaning::Plan { plan, interval }) => {
                     period = Some(paid_period(transaction)?);
                     for brought in periods::allowances(plan, interval, item.quantity)? {
