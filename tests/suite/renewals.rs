@@ -74,7 +74,7 @@ async fn open(db: &TestDb, clock: &ManualClock, accounts: &[String]) -> (Ledger,
 }
 
 async fn sweep_both(one: &Ledger, other: &Ledger) {
-    let (a, b) = tokio::join!(reaper::sweep(one), reaper::sweep(other));
+    let (a, b) = tokio::join!(Box::pin(reaper::sweep(one)), Box::pin(reaper::sweep(other)));
     a.unwrap();
     b.unwrap();
 }
