@@ -5,6 +5,7 @@ mod bad_billing;
 mod bad_input;
 mod billing;
 mod billing_books;
+mod billing_page;
 mod billing_races;
 mod billing_rows;
 mod cells;
