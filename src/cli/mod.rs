@@ -4,6 +4,7 @@
 //! 1 error, 2 usage, 3 blocked; `run` exits with its command's code.
 
 mod account;
+mod bench;
 mod catalog;
 pub mod catalog_file;
 mod check;
@@ -84,6 +85,8 @@ enum Command {
     /// Look at what Paddle has sent, or try it again.
     #[command(subcommand)]
     Paddle(paddle::PaddleCommand),
+    /// Measure how fast the gate is, beside what people would use instead.
+    Bench(Box<bench::BenchArgs>),
 
     // Calling a gate.
     /// Put a command behind the gate: reserve, run it, settle.
@@ -157,7 +160,9 @@ pub fn dispatch(cli: Cli) -> ExitCode {
 fn execute(cli: Cli) -> Result<Outcome, CliError> {
     // A server uses all cores; a call of one needs none of its own.
     let mut runtime = match cli.command {
-        Command::Dev(_) | Command::Serve(_) => tokio::runtime::Builder::new_multi_thread(),
+        Command::Dev(_) | Command::Serve(_) | Command::Bench(_) => {
+            tokio::runtime::Builder::new_multi_thread()
+        }
         _ => tokio::runtime::Builder::new_current_thread(),
     };
     let runtime =
@@ -172,6 +177,7 @@ fn execute(cli: Cli) -> Result<Outcome, CliError> {
             Command::Migrate(args) => Box::pin(migrate::run(&out, args)).await,
             Command::Verify(args) => Box::pin(verify::run(&out, args)).await,
             Command::Paddle(command) => Box::pin(paddle::run(&out, command)).await,
+            Command::Bench(args) => Box::pin(bench::run(&out, *args)).await,
             Command::Run(args) => Box::pin(run::run(&connection, *args)).await,
             Command::Check(args) => Box::pin(check::run(&connection, &out, args)).await,
             Command::Reserve(args) => Box::pin(reserve::run(&connection, &out, args)).await,
