@@ -18,6 +18,7 @@ use crate::{
         decide::decide,
     },
     ids::{AccountId, CreditType, IdError, LotId, OperationId, ScanKindName},
+    ledger::verify,
     store::{Database, batch::LaneConnection},
 };
 
@@ -126,6 +127,47 @@ pub async fn load(owner_url: &str, count: u32) -> Result<(), BenchError> {
     }
     database.close().await;
     Ok(())
+}
+
+/// Accounts whose books are checked after a run: all of them would take longer
+/// than the run.
+const CHECKED: i64 = 20;
+/// The most entries of an account whose books are checked: a hot one has a million.
+const MAX_ENTRIES: i64 = 50_000;
+
+/// Checks the books of the busiest accounts, the hot one left out; says of how many, and what does not
+/// agree.
+///
+/// # Errors
+///
+/// The database is away.
+pub(super) async fn check(owner_url: &str) -> Result<(usize, Vec<String>), BenchError> {
+    let options: PgConnectOptions = owner_url.parse()?;
+    let mut connection = options.options([("search_path", CELL)]).connect().await?;
+    let busiest: Vec<String> = sqlx::query_scalar(
+        "SELECT account_id FROM balances WHERE sequence <= $1 ORDER BY sequence DESC LIMIT $2",
+    )
+    .bind(MAX_ENTRIES)
+    .bind(CHECKED)
+    .fetch_all(&mut connection)
+    .await?;
+    connection.close().await?;
+    let database = Database::new(owner_url, 1)?;
+    let (mut checked, mut findings) = (0, Vec::new());
+    for cell in database.cells().await? {
+        for account_id in &busiest {
+            let Some(books) = cell.books(&AccountId::new(account_id).map_err(broken)?).await?
+            else {
+                continue;
+            };
+            checked += 1;
+            let found = verify::check(&books).findings.into_iter();
+            findings.extend(found.map(|what| format!("{account_id}: {what}")));
+        }
+        cell.close().await;
+    }
+    database.close().await;
+    Ok((checked, findings))
 }
 
 /// Accounts before and after the grant of their credits.

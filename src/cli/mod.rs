@@ -79,6 +79,7 @@ enum Command {
     /// Recompute the books, and say what does not agree.
     Verify(verify::VerifyArgs),
     /// Measure how fast the gate is, beside what people would use instead.
+    #[command(long_about = bench::LONG_ABOUT)]
     Bench(Box<bench::BenchArgs>),
 
     // Calling a gate.
