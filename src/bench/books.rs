@@ -89,6 +89,7 @@ pub async fn load(owner_url: &str, count: u32) -> Result<(), BenchError> {
     let catalog = catalog()?;
     let database = Database::new(owner_url, 2)?;
     database.apply_catalog(&catalog, "bench").await?;
+    let revision = database.catalog().await?.revision;
     let cells = database.cells().await?;
     let cell = cells.first().ok_or_else(|| BenchError::Other("there is no cell".to_owned()))?;
     let mut lane = LaneConnection::connect(cell).await?;
@@ -96,7 +97,8 @@ pub async fn load(owner_url: &str, count: u32) -> Result<(), BenchError> {
     let mut connection = options.options([("search_path", CELL)]).connect().await?;
     let numbers: Vec<u32> = (0..count).collect();
     for chunk in numbers.chunks(CHUNK) {
-        let states = granted(chunk, &catalog)?;
+        let now = now();
+        let states = granted(chunk, &catalog, now)?;
         let ids: Vec<&str> = states.keys().map(AccountId::as_str).collect();
         sqlx::query(
             "INSERT INTO public.account_directory (account_id, cell_id)
@@ -117,7 +119,8 @@ pub async fn load(owner_url: &str, count: u32) -> Result<(), BenchError> {
         .await?;
         // The rest is what the product itself writes after a grant.
         lane.begin().await?;
-        lane.write(states.values().map(|(before, after)| (before, after))).await?;
+        let changes = states.values().map(|(before, after)| (before, after));
+        lane.write(now, revision, changes).await?;
         lane.commit().await?;
     }
     connection.close().await?;
@@ -174,8 +177,8 @@ pub(super) async fn check(owner_url: &str) -> Result<(usize, Vec<String>), Bench
 fn granted(
     numbers: &[u32],
     catalog: &Catalog,
+    now: Timestamp,
 ) -> Result<BTreeMap<AccountId, (AccountState, AccountState)>, BenchError> {
-    let now = now();
     let context = Context { now, catalog, new_lot_id: LotId::generate };
     let mut states = BTreeMap::new();
     for number in numbers {

@@ -17,13 +17,17 @@ mod json;
 mod ledger;
 mod migrate;
 mod output;
+mod paddle;
 mod parse;
+mod project;
 mod reservations;
 mod reserve;
 mod run;
 mod serve;
 mod settle;
+mod subscription;
 mod table;
+mod top_up;
 mod verdict;
 mod verify;
 
@@ -81,6 +85,9 @@ enum Command {
     /// Measure how fast the gate is, beside what people would use instead.
     #[command(long_about = bench::LONG_ABOUT)]
     Bench(Box<bench::BenchArgs>),
+    /// Look at what Paddle has sent, or try it again.
+    #[command(subcommand)]
+    Paddle(paddle::PaddleCommand),
 
     // Calling a gate.
     /// Put a command behind the gate: reserve, run it, settle.
@@ -106,12 +113,18 @@ enum Command {
     /// Grant or revoke credits.
     #[command(subcommand)]
     Credits(credits::CreditsCommand),
-    /// Create or show accounts.
+    /// Start, renew, change or cancel subscriptions.
+    #[command(subcommand, visible_alias = "sub")]
+    Subscription(subscription::SubscriptionCommand),
+    /// Open, confirm, close or list purchases of credits.
+    #[command(subcommand, name = "topup")]
+    TopUp(top_up::TopUpCommand),
+    /// Create, show, list or suspend accounts.
     #[command(subcommand)]
     Account(account::AccountCommand),
     /// Say which account a project belongs to.
     #[command(subcommand)]
-    Project(account::ProjectCommand),
+    Project(project::ProjectCommand),
     /// Apply or show the catalog of scans and plans.
     #[command(subcommand)]
     Catalog(catalog::CatalogCommand),
@@ -165,6 +178,7 @@ fn execute(cli: Cli) -> Result<Outcome, CliError> {
             Command::Migrate(args) => Box::pin(migrate::run(&out, args)).await,
             Command::Verify(args) => Box::pin(verify::run(&out, args)).await,
             Command::Bench(args) => Box::pin(bench::run(&out, *args)).await,
+            Command::Paddle(command) => Box::pin(paddle::run(&out, command)).await,
             Command::Run(args) => Box::pin(run::run(&connection, *args)).await,
             Command::Check(args) => Box::pin(check::run(&connection, &out, args)).await,
             Command::Reserve(args) => Box::pin(reserve::run(&connection, &out, args)).await,
@@ -178,12 +192,12 @@ fn execute(cli: Cli) -> Result<Outcome, CliError> {
             Command::Ledger(args) => Box::pin(ledger::ledger(&connection, &out, args)).await,
             Command::Lots(args) => Box::pin(ledger::lots(&connection, &out, args)).await,
             Command::Credits(command) => Box::pin(credits::run(&connection, &out, command)).await,
-            Command::Account(command) => {
-                Box::pin(account::account(&connection, &out, command)).await
+            Command::Subscription(command) => {
+                Box::pin(subscription::run(&connection, &out, command)).await
             }
-            Command::Project(command) => {
-                Box::pin(account::project(&connection, &out, command)).await
-            }
+            Command::TopUp(command) => Box::pin(top_up::run(&connection, &out, command)).await,
+            Command::Account(command) => Box::pin(account::run(&connection, &out, command)).await,
+            Command::Project(command) => Box::pin(project::run(&connection, &out, command)).await,
             Command::Catalog(command) => Box::pin(catalog::run(&connection, &out, command)).await,
         }
     })

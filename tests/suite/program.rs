@@ -22,7 +22,7 @@ use crate::harness::{TestDb, TestServer, eventually};
 /// Longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-fn program() -> Command {
+pub fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_creditgate"));
     // Only what a test says counts, not what its user has set.
     for (name, _) in std::env::vars_os() {
@@ -35,21 +35,21 @@ fn program() -> Command {
     command
 }
 
-async fn output(command: &mut Command) -> Output {
+pub async fn output(command: &mut Command) -> Output {
     timeout(PATIENCE, command.output()).await.expect("it did not end").unwrap()
 }
 
-fn text(bytes: &[u8]) -> String {
+pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// Calls of one gate.
-struct Gate {
+pub struct Gate {
     address: String,
 }
 
 impl Gate {
-    fn of(server: &TestServer) -> Self {
+    pub fn of(server: &TestServer) -> Self {
         Self { address: server.grpc_addr() }
     }
 
@@ -60,7 +60,7 @@ impl Gate {
     }
 
     /// Exit code, standard output, standard error.
-    async fn call(&self, words: &[&str]) -> (i32, String, String) {
+    pub async fn call(&self, words: &[&str]) -> (i32, String, String) {
         let output = output(&mut self.command(words)).await;
         let code = output.status.code().unwrap_or(-1);
         (code, text(&output.stdout), text(&output.stderr))

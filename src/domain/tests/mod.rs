@@ -1,20 +1,31 @@
 //! Tables, one row a rule, and properties of random histories.
 
+mod adjustments;
 mod audit;
+mod billing;
+mod billing_catalog;
 mod burn;
+mod cancellations;
 mod catalog_changes;
 mod catalog_faults;
 mod causes;
 mod generate;
 mod hash_chain;
 mod holders;
+mod mirror;
 mod model;
+mod model_billing;
 mod operations;
+mod orders;
 mod overflow;
+mod paddle;
+mod payments;
 mod periods;
 mod properties;
+mod renewals;
 mod returns;
 mod settling;
 mod subscriptions;
 mod support;
+mod top_ups;
 mod verdict_order;

@@ -1,7 +1,9 @@
 //! A database, a ledger and a server of its own for each test.
 
 mod db;
+pub mod hand;
 mod server;
+pub mod shop;
 pub mod words;
 
 pub use db::TestDb;
