@@ -2,10 +2,15 @@
 
 mod text;
 
-use std::{io::IsTerminal, path::PathBuf, time::Duration};
+use std::{
+    io::IsTerminal,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
+use nix::sys::statvfs::statvfs;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -22,6 +27,9 @@ use crate::{
     client::Client,
     config::{LogFormat, Settings},
 };
+
+/// Bytes on the disk that a whole run may take.
+const WHOLE_RUN: u64 = 15 << 30;
 
 /// What `--help` says first.
 pub(super) const LONG_ABOUT: &str = "Measure how fast the gate is, beside what people would use instead.\n\n\
@@ -259,6 +267,9 @@ pub(super) async fn run(out: &Output, args: BenchArgs) -> Result<Outcome, CliErr
     if cfg!(debug_assertions) {
         note("creditgate: this is a debug build, whose figures mean nothing: use --release");
     }
+    if !args.quick && !args.is_one_load() {
+        warn_of_small_disk(&args.place().parent);
+    }
     let stop = CancellationToken::new();
     stop_on_signals(stop.clone())?;
     let bar = Bar::new();
@@ -272,6 +283,20 @@ pub(super) async fn run(out: &Output, args: BenchArgs) -> Result<Outcome, CliErr
     let json = serde_json::to_value(&report).map_err(|error| CliError::Other(error.to_string()))?;
     out.document(text::report(&report).trim_end(), &json)?;
     Ok(if report.findings.is_empty() { Outcome::Done } else { Outcome::Code(1) })
+}
+
+/// A disk that fills up in the middle of a run is nobody's friend.
+fn warn_of_small_disk(directory: &Path) {
+    let Ok(disk) = statvfs(directory) else { return };
+    #[allow(clippy::useless_conversion, reason = "blocks are counted in 32 bits elsewhere")]
+    let free = u64::from(disk.blocks_available()).saturating_mul(disk.fragment_size());
+    if free < WHOLE_RUN {
+        let (free, needed) = (free >> 30, WHOLE_RUN >> 30);
+        note(&format!(
+            "creditgate: {} has {free} GiB free, and a whole run takes up to {needed}: --data-dir",
+            directory.display()
+        ));
+    }
 }
 
 async fn measure(args: &BenchArgs, bar: &Bar) -> Result<Report, CliError> {
