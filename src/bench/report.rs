@@ -15,12 +15,16 @@ use super::{
 pub struct Report {
     /// On what, and how.
     pub conditions: Conditions,
-    /// What is promised, and whether it is kept.
+    /// What was compared, and whether what is promised of it is kept.
     pub promises: Vec<Promise>,
     /// What was measured.
     pub figures: Vec<Figure>,
     /// Memory of the gate.
     pub memory: Option<Memory>,
+    /// Accounts whose books were checked afterwards, in all databases of ours.
+    pub checked_accounts: usize,
+    /// What does not agree in them: the contestant, and what.
+    pub findings: Vec<String>,
 }
 
 /// What a figure depends on.
@@ -73,26 +77,31 @@ impl Spread {
     }
 }
 
-/// What is promised, and what it is.
+/// What was compared, and what is promised of it.
 #[derive(Debug, Clone, Serialize)]
 pub struct Promise {
     /// Of what.
     pub what: String,
     /// What was measured.
     pub measured: Spread,
-    /// What is wanted.
-    pub wanted: Wanted,
+    /// What is promised, where something is.
+    pub wanted: Option<Wanted>,
     /// `x` for a ratio, `ms`, `MiB`.
     pub unit: &'static str,
-    /// Whether it is so.
-    pub met: bool,
+    /// Whether it is kept.
+    pub met: Option<bool>,
 }
 
 impl Promise {
     /// A promise, judged.
     pub(super) fn of(what: &str, measured: Spread, wanted: Wanted, unit: &'static str) -> Self {
-        let met = wanted.is_met(measured.median);
-        Self { what: what.to_owned(), measured, wanted, unit, met }
+        let met = Some(wanted.is_met(measured.median));
+        Self { what: what.to_owned(), measured, wanted: Some(wanted), unit, met }
+    }
+
+    /// A ratio of which nothing is promised.
+    pub(super) fn ratio(what: String, measured: Spread) -> Self {
+        Self { what, measured, wanted: None, unit: "x", met: None }
     }
 }
 
@@ -253,8 +262,9 @@ mod tests {
     #[test]
     fn a_promise_is_kept_or_not_by_its_median() {
         let measured = Spread { median: 8.0, low: 1.0, high: 9.0 };
-        assert!(Promise::of("a", measured, Wanted::AtLeast(8.0), "x").met);
-        assert!(!Promise::of("a", measured, Wanted::Below(8.0), "x").met);
-        assert!(!Promise::of("a", measured, Wanted::AtMost(0.6), "x").met);
+        let met = |wanted| Promise::of("a", measured, wanted, "x").met;
+        assert_eq!(met(Wanted::AtLeast(8.0)), Some(true));
+        assert_eq!(met(Wanted::Below(8.0)), Some(false));
+        assert_eq!(met(Wanted::AtMost(0.6)), Some(false));
     }
 }

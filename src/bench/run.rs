@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use super::{
     BenchError,
+    baseline::ledger,
+    books,
     child::Child,
     field::{Contestant, Ready},
     load::Accounts,
@@ -141,8 +143,8 @@ pub async fn whole(
     }
     let mut conditions = conditions(size.accounts, size.rounds, size.times);
     describe(&mut stage, &mut conditions).await?;
-    finish(stage, field).await?;
-    Ok(Report { conditions, promises, figures, memory })
+    let (checked_accounts, findings) = finish(stage, field).await?;
+    Ok(Report { conditions, promises, figures, memory, checked_accounts, findings })
 }
 
 /// One load, on the gate and on what it is to be compared with.
@@ -175,13 +177,13 @@ pub async fn one(
         for ready in &mut field {
             let contestant = ready.contestant();
             steps.next(contestant.name());
-            let slot = Slot { contestant, ..asked.clone() };
+            let slot = slot_of(asked, contestant);
             let found = slot::run(Some(&mut stage), ready, &slot, &place.lines, times).await?;
             seen.entry(contestant).or_default().push(found);
         }
     }
     let figures = contestants.iter().filter_map(|contestant| {
-        let slot = Slot { contestant: *contestant, ..asked.clone() };
+        let slot = slot_of(asked, *contestant);
         let seen: Vec<&Seen> = seen.get(contestant)?.iter().collect();
         Figure::of(&slot.describe(), &slot, &seen)
     });
@@ -189,8 +191,32 @@ pub async fn one(
     let memory = idle.zip(memory(&field)).map(|((idle, _), (_, most))| Memory { idle, most });
     let mut conditions = conditions(accounts.count, rounds, times);
     describe(&mut stage, &mut conditions).await?;
-    finish(stage, field).await?;
-    Ok(Report { conditions, promises: Vec::new(), figures, memory })
+    let promises = compared(&seen);
+    let (checked_accounts, findings) = finish(stage, field).await?;
+    Ok(Report { conditions, promises, figures, memory, checked_accounts, findings })
+}
+
+/// The load as it is for one contestant: the gate's batches without gRPC have
+/// callers enough to be as large as the floor's.
+fn slot_of(asked: &Slot, contestant: Contestant) -> Slot {
+    let pace = match contestant {
+        Contestant::Ledger => Pace::Callers(ledger::CALLERS),
+        _ => asked.pace,
+    };
+    Slot { contestant, pace, ..asked.clone() }
+}
+
+/// The gate's rate over that of each other contestant, and that of its batches
+/// over the floor.
+fn compared(seen: &BTreeMap<Contestant, Vec<Seen>>) -> Vec<Promise> {
+    use Contestant::{Floor, Function, Gate, Ledger, Service};
+    let pairs = [(Gate, Service), (Gate, Function), (Gate, Ledger), (Ledger, Floor)];
+    let compare = |(one, other): (Contestant, Contestant)| {
+        let rounds = seen.get(&one)?.iter().zip(seen.get(&other)?);
+        let found = Spread::of(rounds.map(|(one, other)| one.rate() / other.rate()))?;
+        Some(Promise::ratio(format!("{} over {}", one.name(), other.name()), found))
+    };
+    pairs.into_iter().filter_map(compare).collect()
 }
 
 /// One load on a gate that somebody else runs, whose accounts are there.
@@ -219,6 +245,8 @@ pub async fn elsewhere(
         promises: Vec::new(),
         figures: Figure::of(&asked.describe(), asked, &seen).into_iter().collect(),
         memory: None,
+        checked_accounts: 0,
+        findings: Vec::new(),
     })
 }
 
@@ -311,9 +339,18 @@ async fn describe(stage: &mut Stage, conditions: &mut Conditions) -> Result<(), 
     Ok(())
 }
 
-async fn finish(stage: Stage, field: Vec<Ready>) -> Result<(), BenchError> {
+/// Ends all of it, after a look into everybody's books.
+async fn finish(stage: Stage, field: Vec<Ready>) -> Result<(usize, Vec<String>), BenchError> {
+    let (mut checked, mut findings) = (0, Vec::new());
     for ready in field {
+        let (venue, name) = (ready.venue().cloned(), ready.contestant().name());
         ready.leave().await?;
+        if let Some(venue) = venue {
+            let (accounts, found) = books::check(&venue.owner_url).await?;
+            checked += accounts;
+            findings.extend(found.into_iter().map(|what| format!("{name}: {what}")));
+        }
     }
-    stage.strike().await
+    stage.strike().await?;
+    Ok((checked, findings))
 }

@@ -82,11 +82,12 @@ enum Command {
     Migrate(migrate::MigrateArgs),
     /// Recompute the books, and say what does not agree.
     Verify(verify::VerifyArgs),
+    /// Measure how fast the gate is, beside what people would use instead.
+    #[command(long_about = bench::LONG_ABOUT)]
+    Bench(Box<bench::BenchArgs>),
     /// Look at what Paddle has sent, or try it again.
     #[command(subcommand)]
     Paddle(paddle::PaddleCommand),
-    /// Measure how fast the gate is, beside what people would use instead.
-    Bench(Box<bench::BenchArgs>),
 
     // Calling a gate.
     /// Put a command behind the gate: reserve, run it, settle.
@@ -176,8 +177,8 @@ fn execute(cli: Cli) -> Result<Outcome, CliError> {
             Command::Serve(args) => Box::pin(serve::run(args)).await,
             Command::Migrate(args) => Box::pin(migrate::run(&out, args)).await,
             Command::Verify(args) => Box::pin(verify::run(&out, args)).await,
-            Command::Paddle(command) => Box::pin(paddle::run(&out, command)).await,
             Command::Bench(args) => Box::pin(bench::run(&out, *args)).await,
+            Command::Paddle(command) => Box::pin(paddle::run(&out, command)).await,
             Command::Run(args) => Box::pin(run::run(&connection, *args)).await,
             Command::Check(args) => Box::pin(check::run(&connection, &out, args)).await,
             Command::Reserve(args) => Box::pin(reserve::run(&connection, &out, args)).await,

@@ -8,16 +8,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chrono::Utc;
 use tokio::task::JoinSet;
 
 use super::ledger;
 use crate::{
     bench::{
         BenchError,
-        books::{self, REVISION, SCAN_KIND},
+        books::{self, SCAN_KIND},
         load::{Accounts, Choice, Done, Tally, Window},
     },
+    clock::Timestamp,
     domain::{
         account::AccountState,
         catalog::Catalog,
@@ -39,8 +39,13 @@ const PREPARED: usize = 16;
 /// Accounts that are read at once.
 const CHUNK: usize = 1_000;
 
-/// An account as it was and as it becomes.
-type Change = (AccountState, AccountState);
+/// What is written in one transaction: the accounts as they were and as they
+/// become, and when that was decided.
+#[derive(Debug)]
+struct Batch {
+    now: Timestamp,
+    changes: Vec<(AccountState, AccountState)>,
+}
 
 /// Connections, and the accounts that each of them alone writes.
 #[derive(Debug)]
@@ -58,6 +63,7 @@ struct Writer {
     accounts: Vec<AccountId>,
     choice: Choice,
     states: BTreeMap<AccountId, AccountState>,
+    catalog_revision: i64,
 }
 
 impl Floor {
@@ -79,10 +85,10 @@ impl Floor {
                 continue;
             }
             let mut connection = LaneConnection::connect(cell).await?;
-            let states = read(&mut connection, &own).await?;
+            let (states, catalog_revision) = read(&mut connection, &own).await?;
             let count = u32::try_from(own.len()).unwrap_or(u32::MAX);
             let choice = Choice::of(Accounts { count, ..accounts });
-            writers.push(Writer { connection, accounts: own, choice, states });
+            writers.push(Writer { connection, accounts: own, choice, states, catalog_revision });
         }
         let scan_kind = ScanKindName::new(SCAN_KIND);
         let scan_kind = scan_kind.map_err(|error| BenchError::Other(error.to_string()))?;
@@ -142,15 +148,11 @@ impl Writer {
         &mut self,
         catalog: &Catalog,
         scan_kind: &ScanKindName,
-    ) -> Result<Vec<Vec<Change>>, BenchError> {
+    ) -> Result<Vec<Batch>, BenchError> {
         (0..PREPARED).map(|_| self.batch(catalog, scan_kind)).collect()
     }
 
-    fn batch(
-        &mut self,
-        catalog: &Catalog,
-        scan_kind: &ScanKindName,
-    ) -> Result<Vec<Change>, BenchError> {
+    fn batch(&mut self, catalog: &Catalog, scan_kind: &ScanKindName) -> Result<Batch, BenchError> {
         let mut commands: BTreeMap<AccountId, Vec<Command>> = BTreeMap::new();
         for _ in 0..MAX_BATCH {
             let command = ledger::reserve(&self.accounts, &self.choice, scan_kind);
@@ -178,20 +180,17 @@ impl Writer {
             self.states.insert(account_id, next);
             changes.push((before, after));
         }
-        Ok(changes)
+        Ok(Batch { now, changes })
     }
 
     /// Writes batches, a transaction each; says how long each took.
-    async fn write(
-        mut self,
-        batches: Vec<Vec<Change>>,
-    ) -> Result<(Self, Vec<Duration>), BenchError> {
+    async fn write(mut self, batches: Vec<Batch>) -> Result<(Self, Vec<Duration>), BenchError> {
         let mut took = Vec::with_capacity(batches.len());
-        for changes in batches {
+        for Batch { now, changes } in batches {
             let begun = Instant::now();
             self.connection.begin().await?;
             let changes = changes.iter().map(|(before, after)| (before, after));
-            self.connection.write(Utc::now(), REVISION, changes).await?;
+            self.connection.write(now, self.catalog_revision, changes).await?;
             self.connection.commit().await?;
             took.push(begun.elapsed());
         }
@@ -199,12 +198,12 @@ impl Writer {
     }
 }
 
-/// The accounts' balances and lots.
+/// The accounts' balances and lots, and the revision of the catalog.
 async fn read(
     connection: &mut LaneConnection,
     accounts: &[AccountId],
-) -> Result<BTreeMap<AccountId, AccountState>, BenchError> {
-    let mut states = BTreeMap::new();
+) -> Result<(BTreeMap<AccountId, AccountState>, i64), BenchError> {
+    let (mut states, mut catalog_revision) = (BTreeMap::new(), 0);
     for chunk in accounts.chunks(CHUNK) {
         // Named as a command names it.
         let commands = chunk.iter().map(|account_id| Command {
@@ -219,6 +218,7 @@ async fn read(
         let snapshot = connection.read(&named, rows, None).await?;
         connection.commit().await?;
         states.extend(snapshot.accounts);
+        catalog_revision = snapshot.catalog_revision;
     }
-    Ok(states)
+    Ok((states, catalog_revision))
 }

@@ -2,10 +2,15 @@
 
 mod text;
 
-use std::{io::IsTerminal, path::PathBuf, time::Duration};
+use std::{
+    io::IsTerminal,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
+use nix::sys::statvfs::statvfs;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -23,18 +28,22 @@ use crate::{
     config::{LogFormat, Settings},
 };
 
-/// Options of a bench.
-#[derive(Debug, Args)]
-#[command(
-    long_about = "Measure how fast the gate is, beside what people would use instead.\n\n\
+/// Bytes on the disk that a whole run may take.
+const WHOLE_RUN: u64 = 15 << 30;
+
+/// What `--help` says first.
+pub(super) const LONG_ABOUT: &str = "Measure how fast the gate is, beside what people would use instead.\n\n\
     Without options: the whole matrix, each figure with what is promised of it. A PostgreSQL \
     of its own is started and thrown away (fsync is on); every contestant works on a copy of \
     the same database; they take turns, round by round, and the median of the rounds counts. \
     It takes about seven minutes, all cores, and up to 15 GB of disk for that time: close \
     everything else.\n\n\
     With a workload or another option of a load: that load alone, on the gate and on what it \
-    is to be compared with.",
-    after_help = "Examples:\n  \
+    is to be compared with.";
+
+/// Options of a bench.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
       creditgate bench\n  \
       creditgate bench --quick\n  \
       creditgate bench --workload mix --callers 64\n  \
@@ -42,8 +51,7 @@ use crate::{
       creditgate bench --ledger --floor\n  \
       creditgate bench --rate 5000 --seconds 30\n  \
       creditgate bench --target gate.example:50051 --accounts 100\n\n\
-    CREDITGATE_LANES and the other settings of `serve` hold for the gate that is measured."
-)]
+    CREDITGATE_LANES and the other settings of `serve` hold for the gate that is measured.")]
 pub(super) struct BenchArgs {
     /// The whole matrix, also if nothing was asked for.
     #[arg(long, conflicts_with_all = ["workload", "accounts", "callers", "rate", "baseline"])]
@@ -259,6 +267,9 @@ pub(super) async fn run(out: &Output, args: BenchArgs) -> Result<Outcome, CliErr
     if cfg!(debug_assertions) {
         note("creditgate: this is a debug build, whose figures mean nothing: use --release");
     }
+    if !args.quick && !args.is_one_load() {
+        warn_of_small_disk(&args.place().parent);
+    }
     let stop = CancellationToken::new();
     stop_on_signals(stop.clone())?;
     let bar = Bar::new();
@@ -271,7 +282,21 @@ pub(super) async fn run(out: &Output, args: BenchArgs) -> Result<Outcome, CliErr
     let report = report?;
     let json = serde_json::to_value(&report).map_err(|error| CliError::Other(error.to_string()))?;
     out.document(text::report(&report).trim_end(), &json)?;
-    Ok(Outcome::Done)
+    Ok(if report.findings.is_empty() { Outcome::Done } else { Outcome::Code(1) })
+}
+
+/// A disk that fills up in the middle of a run is nobody's friend.
+fn warn_of_small_disk(directory: &Path) {
+    let Ok(disk) = statvfs(directory) else { return };
+    #[allow(clippy::useless_conversion, reason = "blocks are counted in 32 bits elsewhere")]
+    let free = u64::from(disk.blocks_available()).saturating_mul(disk.fragment_size());
+    if free < WHOLE_RUN {
+        let (free, needed) = (free >> 30, WHOLE_RUN >> 30);
+        note(&format!(
+            "creditgate: {} has {free} GiB free, and a whole run takes up to {needed}: --data-dir",
+            directory.display()
+        ));
+    }
 }
 
 async fn measure(args: &BenchArgs, bar: &Bar) -> Result<Report, CliError> {

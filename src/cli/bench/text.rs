@@ -15,17 +15,23 @@ pub(super) fn report(report: &Report) -> String {
     text.push_str(&figures(&report.figures));
     text.push('\n');
     text.push_str(&costs(&report.figures));
-    if let (Some(memory), true) = (report.memory, report.promises.is_empty()) {
-        let pairs = [
-            ("gate, idle", format!("{} MiB resident", memory.idle >> 20)),
-            ("gate, most", format!("{} MiB resident", memory.most >> 20)),
-        ];
-        text.push('\n');
-        text.push_str(&block(&pairs));
+    let mut rest = Vec::new();
+    if let Some(memory) = report.memory {
+        let (idle, most) = (memory.idle >> 20, memory.most >> 20);
+        rest.push(("gate's memory", format!("{idle} MiB idle, {most} MiB at most")));
+    }
+    if report.checked_accounts > 0 {
+        let (accounts, findings) = (report.checked_accounts, report.findings.len());
+        rest.push(("books", format!("{accounts} accounts checked, {findings} findings")));
+    }
+    text.push('\n');
+    text.push_str(&block(&rest));
+    for finding in &report.findings {
+        text.push_str(&format!("{finding}\n"));
     }
     for figure in &report.figures {
         for (what, count) in &figure.failures {
-            text.push_str(&format!("\n{}, {}: {count} x {what}", figure.name, who(figure)));
+            text.push_str(&format!("{}, {}: {count} x {what}\n", figure.name, who(figure)));
         }
     }
     text
@@ -60,7 +66,7 @@ fn conditions(conditions: &Conditions) -> String {
 
 fn promises(promises: &[Promise]) -> String {
     let mut table = Table::new([
-        Column::Left("PROMISE"),
+        Column::Left("COMPARED"),
         Column::Right("MEASURED"),
         Column::Left("ROUNDS"),
         Column::Right("WANTED"),
@@ -70,16 +76,22 @@ fn promises(promises: &[Promise]) -> String {
         let Promise { what, measured, wanted, unit, met } = promise;
         let value = |value: f64| format!("{}{}", number(value), suffix(unit));
         let wanted = match wanted {
-            Wanted::AtLeast(bound) => format!(">= {}", value(*bound)),
-            Wanted::AtMost(bound) => format!("<= {}", value(*bound)),
-            Wanted::Below(bound) => format!("< {}", value(*bound)),
+            Some(Wanted::AtLeast(bound)) => format!(">= {}", value(*bound)),
+            Some(Wanted::AtMost(bound)) => format!("<= {}", value(*bound)),
+            Some(Wanted::Below(bound)) => format!("< {}", value(*bound)),
+            None => String::new(),
+        };
+        let verdict = match met {
+            Some(true) => "kept",
+            Some(false) => "NOT KEPT",
+            None => "",
         };
         table.row([
             what.clone(),
             value(measured.median),
             rounds(measured),
             wanted,
-            if *met { "kept" } else { "NOT KEPT" }.to_owned(),
+            verdict.to_owned(),
         ]);
     }
     table.render()

@@ -191,7 +191,7 @@ fn bring(
                 key: new.key,
                 lot_id: lot.lot_id,
                 credits: lot.credits,
-                paid_minor: extra.item.total_minor,
+                paid_minor: extra.item.total_minor.max(0),
                 reversed_credits: 0,
             });
         }
@@ -221,7 +221,7 @@ fn bring(
                 key: brought.key.clone(),
                 lot_id: lot.lot_id,
                 credits,
-                paid_minor: item.total_minor,
+                paid_minor: item.total_minor.max(0),
                 reversed_credits: 0,
             });
         }

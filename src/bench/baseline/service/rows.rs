@@ -28,7 +28,7 @@ pub(super) async fn read(
 ) -> Result<(AccountState, Timestamp), sqlx::Error> {
     let locked = sqlx::query(
         "SELECT a.version, a.suspended, a.suspension_reason, a.held_scans, a.subscriptions,
-                a.create_time, b.available, b.reserved, b.spent, b.held_scans AS holding,
+                a.lapse_time, a.create_time, b.available, b.reserved, b.spent, b.held_scans AS holding,
                 b.sequence, b.last_entry_time, b.last_hash
            FROM balances b JOIN accounts a ON a.account_id = b.account_id
           WHERE b.account_id = $1 AND b.credit_type = $2
@@ -65,7 +65,7 @@ pub(super) async fn look(
 ) -> Result<(AccountState, Timestamp), sqlx::Error> {
     let row = sqlx::query(
         "SELECT a.version, a.suspended, a.suspension_reason, a.held_scans, a.subscriptions,
-                a.create_time, b.available, b.reserved, b.spent, b.held_scans AS holding,
+                a.lapse_time, a.create_time, b.available, b.reserved, b.spent, b.held_scans AS holding,
                 b.sequence, b.last_entry_time, b.last_hash
            FROM balances b JOIN accounts a ON a.account_id = b.account_id
           WHERE b.account_id = $1 AND b.credit_type = $2",
@@ -93,6 +93,7 @@ fn account(
     account.suspended = row.try_get("suspended")?;
     account.suspension_reason = row.try_get("suspension_reason")?;
     account.held_scans = row.try_get("held_scans")?;
+    account.lapse_time = row.try_get("lapse_time")?;
     account.subscriptions = row.try_get("subscriptions")?;
     let hash: Vec<u8> = row.try_get("last_hash")?;
     let balance = Balance {
