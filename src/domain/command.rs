@@ -347,6 +347,8 @@ pub enum Refusal {
     TopUpIdReused { top_up_id: OperationId, field: &'static str },
     #[error("top-up {top_up_id} is {}: {advice}", status.name())]
     TopUpSettled { top_up_id: OperationId, status: TopUpStatus, advice: &'static str },
+    #[error("{provider} payment {transaction_id} is complete: it is that of another purchase")]
+    PaymentComplete { provider: String, transaction_id: String },
     #[error("payment {transaction_id} has not been completed here")]
     TransactionUnknown { transaction_id: String },
     #[error("the catalog has no price {price_id}: add it, then replay the event")]

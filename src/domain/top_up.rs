@@ -18,8 +18,19 @@ pub(super) fn begin(
     context: &Context<'_>,
     request: &BeginTopUp,
 ) -> Result<Outcome, Halt> {
+    // A payment that is complete has brought its credits: nobody would ever close
+    // a purchase that waits for it.
+    let payment = (request.provider.clone(), request.provider_reference.clone());
+    let is_complete = state.transactions.contains(&payment);
     if let Some(made) = state.top_ups.get_mut(&request.top_up_id) {
-        return Ok(replay(made, request)?);
+        let is_known = made.provider_reference == request.provider_reference;
+        if is_known || !is_complete {
+            return Ok(replay(made, request)?);
+        }
+    }
+    if is_complete {
+        let (provider, transaction_id) = payment;
+        return Err(Refusal::PaymentComplete { provider, transaction_id }.into());
     }
     if !context.catalog.has_credit_type(&request.credit_type) {
         return Err(Refusal::CreditTypeUnknown { name: request.credit_type.to_string() }.into());

@@ -7,6 +7,7 @@ use creditgate::{
         command::{Action, OperationKind, Outcome, Refusal},
         credit::{LotSource, MAX_CREDITS},
         payment::{BeginTopUp, TopUp, TopUpStatus},
+        provider::Effect::PaymentCompleted,
         subscription::{
             BillingInterval,
             SubscriptionStatus::{self, Active, Canceled, Paused},
@@ -19,6 +20,7 @@ use creditgate::{
 use super::{
     billing_catalog::{PADDLE, billing_catalog},
     generate::start,
+    paddle::{event, for_top_up, transaction},
     support::{Gate, operation, scan, scan_credits},
 };
 
@@ -330,4 +332,27 @@ fn a_price_means_what_the_catalog_says() {
     ] {
         assert_eq!(catalog.meaning(provider, price_id), meaning, "{price_id}");
     }
+}
+
+/// Its credits have come as another purchase's: waited for it would be in vain.
+#[test]
+fn a_purchase_cannot_be_opened_for_a_payment_that_is_complete() {
+    for opened_before in [false, true] {
+        let mut gate = shop();
+        if opened_before {
+            begin(&mut gate, request(PADDLE, "")).unwrap();
+        }
+        let paid = transaction("txn", &[("i", "pri_scan5", 1, 9_800)]);
+        gate.run(event("e", 1, PaymentCompleted(paid))).unwrap();
+        let refused = begin(&mut gate, request(PADDLE, "txn"));
+        assert!(matches!(refused, Err(Refusal::PaymentComplete { .. })), "{refused:?}");
+        assert_eq!(gate.state.top_ups.contains_key(&id("t")), opened_before);
+    }
+    // Its own is replayed.
+    let mut gate = shop();
+    begin(&mut gate, request(PADDLE, "txn")).unwrap();
+    let paid = for_top_up("t", transaction("txn", &[("i", "pri_scan5", 1, 9_800)]));
+    gate.run(event("e", 1, PaymentCompleted(paid))).unwrap();
+    let (top_up, replayed) = begin(&mut gate, request(PADDLE, "txn")).unwrap();
+    assert_eq!((top_up.status, replayed), (TopUpStatus::Confirmed, true));
 }

@@ -139,6 +139,12 @@ impl From<&Refusal> for Problem {
                     .with("differs", field)
                     .field("top_up_id")
             }
+            Refusal::PaymentComplete { provider, transaction_id } => {
+                problem(Code::InvalidArgument, "PAYMENT_CLAIMED")
+                    .with("provider", provider)
+                    .with("provider_reference", transaction_id)
+                    .field("provider_reference")
+            }
             Refusal::TopUpSettled { top_up_id, status, advice: _ } => {
                 problem(Code::FailedPrecondition, "TOP_UP_SETTLED")
                     .with("top_up_id", top_up_id)

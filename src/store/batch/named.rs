@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     domain::{
-        command::{Action, Command, OperationKey, OperationKind},
+        command::{Action, Command, OperationKey, OperationKind, PROVIDER_MANUAL},
         provider::{Effect, ProviderEvent, Transaction},
     },
     ids::{AccountId, OperationId, ProjectId, ReservationId, SubscriptionId},
@@ -72,7 +72,12 @@ impl Named {
             Action::ImportSubscription(subscription) => {
                 self.subscription(account, Some(&subscription.subscription_id));
             }
-            Action::BeginTopUp(request) => self.top_up(account, &request.top_up_id),
+            Action::BeginTopUp(request) => {
+                self.top_up(account, &request.top_up_id);
+                if request.provider != PROVIDER_MANUAL && !request.provider_reference.is_empty() {
+                    self.transaction(account, &request.provider, &request.provider_reference);
+                }
+            }
             Action::ConfirmTopUp { top_up_id, .. }
             | Action::FailTopUp { top_up_id, .. }
             | Action::ExpireTopUp { top_up_id } => self.top_up(account, top_up_id),
