@@ -2,6 +2,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use super::bulk::difference;
 use super::{Billing, BillingError};
 use crate::{
     domain::{
@@ -11,7 +12,7 @@ use crate::{
     },
     ids::{AccountId, ProjectId},
     ledger::{LedgerError, detached},
-    store::{Cell, StoreError},
+    store::{Cell, StoreError, accounts::NewAccount},
 };
 
 /// An account with its subscriptions, ended ones too, the newest first.
@@ -29,26 +30,21 @@ impl Billing {
         display_name: &str,
         billing_email: &str,
     ) -> Result<Details, BillingError> {
-        let (database, cells) = (self.database.clone(), self.cells.clone());
-        let cell = self.cell_for(account_id)?;
-        let (id, name, email) =
-            (account_id.clone(), display_name.to_owned(), billing_email.to_owned());
-        let account =
-            detached(
-                async move { database.create_account(&cells, &cell, &id, &name, &email).await },
-            )
-            .await?;
-        if account.display_name != display_name {
-            return Err(BillingError::AccountExists(account_id.clone(), "display name"));
-        }
-        if account.billing_email != billing_email {
-            return Err(BillingError::AccountExists(account_id.clone(), "billing email"));
+        let wanted = NewAccount {
+            account_id: account_id.clone(),
+            display_name: display_name.to_owned(),
+            billing_email: billing_email.to_owned(),
+        };
+        let there = self.create_accounts(vec![wanted.clone()]).await?.pop();
+        let there = there.ok_or_else(|| BillingError::account_not_found(account_id))?;
+        if let Some(field) = difference(&wanted, &there.account) {
+            return Err(BillingError::AccountExists(account_id.clone(), field));
         }
         self.account(account_id).await
     }
 
     /// Where a new account goes to live: cells fill evenly.
-    fn cell_for(&self, account_id: &AccountId) -> Result<Cell, LedgerError> {
+    pub(super) fn cell_for(&self, account_id: &AccountId) -> Result<Cell, LedgerError> {
         let mut hasher = DefaultHasher::new();
         account_id.hash(&mut hasher);
         let index = hasher.finish() % self.cells.len().max(1) as u64;

@@ -1,6 +1,7 @@
 //! Accounts, projects and the catalog, as use cases.
 
 mod accounts;
+pub mod bulk;
 mod catalog;
 
 use crate::{

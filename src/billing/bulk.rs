@@ -1,0 +1,146 @@
+//! Many accounts, projects and grants at once: for imports. Each call is a few
+//! set-based statements; the caller keeps them to some thousand rows.
+
+use super::{Billing, BillingError};
+pub use crate::store::{
+    accounts::{CreatedAccount, NewAccount},
+    projects::ClaimedProject,
+    queries::KnownGrant,
+};
+use crate::{
+    clock::Timestamp,
+    domain::{account::Account, subscription::Subscription},
+    ids::{AccountId, OperationId, ProjectId},
+    ledger::detached,
+    store::StoreError,
+};
+
+/// The field in which an account is not as it is wanted.
+#[must_use]
+pub fn difference(wanted: &NewAccount, there: &Account) -> Option<&'static str> {
+    if there.display_name != wanted.display_name {
+        Some("display name")
+    } else if there.billing_email != wanted.billing_email {
+        Some("billing email")
+    } else {
+        None
+    }
+}
+
+impl Billing {
+    /// Creates the accounts that do not exist, and gives what is there now, by
+    /// id: one that was there before may have other fields.
+    ///
+    /// # Errors
+    ///
+    /// The database is away.
+    pub async fn create_accounts(
+        &self,
+        accounts: Vec<NewAccount>,
+    ) -> Result<Vec<CreatedAccount>, BillingError> {
+        let mut placed = Vec::with_capacity(accounts.len());
+        for account in accounts {
+            let cell_id = self.cell_for(&account.account_id)?.cell_id;
+            placed.push((account, cell_id));
+        }
+        let (database, cells) = (self.database.clone(), self.cells.clone());
+        Ok(detached(async move { database.create_accounts(&cells, &placed).await }).await?)
+    }
+
+    /// Those of these accounts that exist, with their subscriptions.
+    ///
+    /// # Errors
+    ///
+    /// The database is away.
+    pub async fn accounts_named(
+        &self,
+        account_ids: Vec<AccountId>,
+    ) -> Result<Vec<(Account, Vec<Subscription>)>, BillingError> {
+        let (database, cells) = (self.database.clone(), self.cells.clone());
+        let found = detached(async move {
+            let homes = database.cells_of(&account_ids).await?;
+            let mut found = Vec::with_capacity(homes.len());
+            for cell in &cells {
+                let here: Vec<AccountId> = account_ids
+                    .iter()
+                    .filter(|account_id| homes.get(account_id.as_str()) == Some(&cell.cell_id))
+                    .cloned()
+                    .collect();
+                if !here.is_empty() {
+                    found.extend(cell.accounts(&here).await?);
+                }
+            }
+            Ok::<_, StoreError>(found)
+        })
+        .await?;
+        Ok(found.into_iter().map(|found| (found.account, found.subscriptions)).collect())
+    }
+
+    /// Gives projects to accounts, those that nobody has, and says whose they are
+    /// now: nothing is taken from anybody.
+    ///
+    /// # Errors
+    ///
+    /// The database is away.
+    pub async fn claim_projects(
+        &self,
+        claims: Vec<(ProjectId, AccountId)>,
+    ) -> Result<Vec<ClaimedProject>, BillingError> {
+        let (database, cells) = (self.database.clone(), self.cells.clone());
+        Ok(detached(async move { database.claim_projects(&cells, &claims).await }).await?)
+    }
+
+    /// Whose these projects are; those that nobody has are left out.
+    ///
+    /// # Errors
+    ///
+    /// The database is away.
+    pub async fn project_owners(
+        &self,
+        project_ids: Vec<ProjectId>,
+    ) -> Result<Vec<(ProjectId, AccountId)>, BillingError> {
+        let database = self.database.clone();
+        Ok(detached(async move { database.project_owners(&project_ids).await }).await?)
+    }
+
+    /// Those of these grants that were made.
+    ///
+    /// # Errors
+    ///
+    /// The database is away.
+    pub async fn grants_named(
+        &self,
+        keys: Vec<(AccountId, OperationId)>,
+    ) -> Result<Vec<KnownGrant>, BillingError> {
+        let (database, cells) = (self.database.clone(), self.cells.clone());
+        Ok(detached(async move {
+            let mut account_ids: Vec<AccountId> =
+                keys.iter().map(|(account_id, _)| account_id.clone()).collect();
+            account_ids.dedup();
+            let homes = database.cells_of(&account_ids).await?;
+            let mut found = Vec::new();
+            for cell in &cells {
+                let here: Vec<(AccountId, OperationId)> = keys
+                    .iter()
+                    .filter(|(account_id, _)| homes.get(account_id.as_str()) == Some(&cell.cell_id))
+                    .cloned()
+                    .collect();
+                if !here.is_empty() {
+                    found.extend(cell.grants(&here).await?);
+                }
+            }
+            Ok::<_, StoreError>(found)
+        })
+        .await?)
+    }
+
+    /// What the database's clock shows.
+    ///
+    /// # Errors
+    ///
+    /// It is away.
+    pub async fn now(&self) -> Result<Timestamp, BillingError> {
+        let database = self.database.clone();
+        Ok(detached(async move { database.now().await }).await?)
+    }
+}
