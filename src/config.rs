@@ -75,6 +75,14 @@ pub struct Settings {
     /// Seconds for which the database may be away before this replica says
     /// that it is not ready: long, or every replica goes at once.
     pub readiness_grace_seconds: u64,
+    /// Secrets of Paddle's notification destination, divided by commas: two
+    /// while it is rotated, at most 4. Without one, no webhooks are taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paddle_secrets: Option<Secret>,
+    /// Seconds after which a signature of Paddle's is too old.
+    pub paddle_tolerance_seconds: u32,
+    /// Seconds that Paddle's clock may be ahead of this one.
+    pub paddle_skew_seconds: u32,
     /// What is logged: `info`, `creditgate=debug`, ...
     pub log: String,
     /// How log lines look.
@@ -93,6 +101,9 @@ impl Default for Settings {
             read_connections: 8,
             drain_seconds: 5,
             readiness_grace_seconds: 30,
+            paddle_secrets: None,
+            paddle_tolerance_seconds: 5,
+            paddle_skew_seconds: 5,
             log: "info".to_owned(),
             log_format: LogFormat::Text,
         }
@@ -101,7 +112,7 @@ impl Default for Settings {
 
 /// The settings that the environment may give: `CREDITGATE_` and the name in
 /// capitals. Other variables of that prefix belong to other commands.
-const NAMES: [&str; 11] = [
+const NAMES: [&str; 14] = [
     "database_url",
     "grpc_addr",
     "http_addr",
@@ -111,6 +122,9 @@ const NAMES: [&str; 11] = [
     "read_connections",
     "drain_seconds",
     "readiness_grace_seconds",
+    "paddle_secrets",
+    "paddle_tolerance_seconds",
+    "paddle_skew_seconds",
     "log",
     "log_format",
 ];
@@ -132,7 +146,13 @@ pub enum ConfigError {
     /// A number must not be 0.
     #[error("{0} must be at least 1")]
     Zero(&'static str),
+    /// The secrets are not a list of secrets.
+    #[error("paddle_secrets must be 1 to 4 secrets divided by commas, without blanks in them")]
+    PaddleSecrets,
 }
+
+/// The most secrets of one destination: two are needed while one is replaced.
+const MAX_PADDLE_SECRETS: usize = 4;
 
 impl Settings {
     /// Puts the settings together; `flags` serializes to those that were given.
@@ -159,12 +179,35 @@ impl Settings {
             ("check_lanes", settings.check_lanes),
             ("queue", settings.queue),
             ("read_connections", settings.read_connections as usize),
+            ("paddle_tolerance_seconds", settings.paddle_tolerance_seconds as usize),
         ] {
             if value == 0 {
                 return Err(ConfigError::Zero(name));
             }
         }
+        settings.paddle_secrets()?;
         Ok(settings)
+    }
+
+    /// The secrets of Paddle's notification destination; none where webhooks are
+    /// not taken.
+    ///
+    /// # Errors
+    ///
+    /// Too many, an empty one, or one with blanks.
+    pub fn paddle_secrets(&self) -> Result<Vec<Secret>, ConfigError> {
+        let text = self.paddle_secrets.as_ref().map_or("", Secret::reveal);
+        if text.trim().is_empty() {
+            return Ok(Vec::new());
+        }
+        let secrets: Vec<Secret> = text.split(',').map(|one| Secret::new(one.trim())).collect();
+        let is_secret = |one: &Secret| {
+            !one.reveal().is_empty() && one.reveal().bytes().all(|byte| byte.is_ascii_graphic())
+        };
+        if secrets.len() > MAX_PADDLE_SECRETS || !secrets.iter().all(is_secret) {
+            return Err(ConfigError::PaddleSecrets);
+        }
+        Ok(secrets)
     }
 
     /// The database's URL.
@@ -203,6 +246,28 @@ mod tests {
         let error = Settings::load(Some(&file), Flags { lanes: 3 }).unwrap_err().to_string();
         assert!(error.contains("lame"), "{error}");
         std::fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn secrets_are_divided_by_commas_and_an_error_does_not_show_them() {
+        for (text, count) in [
+            ("", Some(0)),
+            (" ", Some(0)),
+            ("pdl_ntfset_1", Some(1)),
+            ("pdl_ntfset_1, pdl_ntfset_2", Some(2)),
+            ("a,b,c,d", Some(4)),
+            ("a,b,c,d,e", None),
+            ("hunter2,", None),
+            ("hunter 2", None),
+        ] {
+            let settings =
+                Settings { paddle_secrets: Some(Secret::new(text)), ..Settings::default() };
+            let secrets = settings.paddle_secrets();
+            assert_eq!(secrets.as_ref().ok().map(Vec::len), count, "{text:?}");
+            if let Err(error) = secrets {
+                assert!(!error.to_string().contains("hunter"), "{error}");
+            }
+        }
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub mod grpc;
 pub mod http;
 pub mod ids;
 pub mod ledger;
+pub mod paddle;
 pub mod server;
 pub mod store;
 pub mod telemetry;

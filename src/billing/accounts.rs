@@ -159,7 +159,12 @@ impl Billing {
         let database = self.database.clone();
         let (provider, customer) = (provider.to_owned(), customer_id.to_owned());
         let account_id = account_id.clone();
-        Ok(detached(async move { database.link_provider(&provider, &customer, &account_id).await })
-            .await?)
+        Ok(detached(async move {
+            let previous = database.link_provider(&provider, &customer, &account_id).await?;
+            // What came before the link has waited for it.
+            database.wake_customer(&provider, &customer).await?;
+            Ok(previous)
+        })
+        .await?)
     }
 }

@@ -1,8 +1,10 @@
-//! Accounts, projects and the catalog, as use cases.
+//! Accounts, projects, the catalog, and what providers report, as use cases.
 
 mod accounts;
 pub mod bulk;
 mod catalog;
+mod inbox;
+mod provider;
 
 use crate::{
     domain::{catalog_check::Violation, command::Refusal},
@@ -11,7 +13,14 @@ use crate::{
     store::{Cell, Database},
 };
 
+/// What the inbox holds, and what an account is found by.
+pub use crate::store::{
+    inbox::{InboxState, NewEvent, Settlement, TakenEvent},
+    provider::{ClaimedBy, ProviderKeys},
+    queries::InboxFigure,
+};
 pub use catalog::AppliedCatalog;
+pub use inbox::Inbox;
 
 /// Why a use case gave no result.
 #[derive(Debug, Clone, thiserror::Error)]

@@ -50,6 +50,10 @@ pub(super) struct DevArgs {
         default_value = "127.0.0.1:8080"
     )]
     http_addr: SocketAddr,
+    /// Secrets of Paddle's notification destination, divided by commas: to try
+    /// POST /webhooks/paddle.
+    #[arg(long, env = "CREDITGATE_PADDLE_SECRETS", value_name = "SECRETS", hide_env_values = true)]
+    paddle_secrets: Option<String>,
     /// What is logged: warn, info, creditgate=debug, ...
     #[arg(long, env = "CREDITGATE_LOG", value_name = "FILTER", default_value = "warn")]
     log: String,
@@ -92,6 +96,7 @@ async fn serve(
         grpc_addr: args.grpc_addr,
         http_addr: args.http_addr,
         drain_seconds: 0,
+        paddle_secrets: args.paddle_secrets.clone().map(Secret::new),
         ..Settings::default()
     };
     let role = MigrationPlan::DEFAULT_SERVING_ROLE;

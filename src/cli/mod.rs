@@ -16,6 +16,7 @@ mod json;
 mod ledger;
 mod migrate;
 mod output;
+mod paddle;
 mod parse;
 mod reservations;
 mod reserve;
@@ -77,6 +78,9 @@ enum Command {
     Migrate(migrate::MigrateArgs),
     /// Recompute the books, and say what does not agree.
     Verify(verify::VerifyArgs),
+    /// Look at what Paddle has sent, or try it again.
+    #[command(subcommand)]
+    Paddle(paddle::PaddleCommand),
 
     // Calling a gate.
     /// Put a command behind the gate: reserve, run it, settle.
@@ -158,6 +162,7 @@ fn execute(cli: Cli) -> Result<Outcome, CliError> {
             Command::Serve(args) => Box::pin(serve::run(args)).await,
             Command::Migrate(args) => Box::pin(migrate::run(&out, args)).await,
             Command::Verify(args) => Box::pin(verify::run(&out, args)).await,
+            Command::Paddle(command) => Box::pin(paddle::run(&out, command)).await,
             Command::Run(args) => Box::pin(run::run(&connection, *args)).await,
             Command::Check(args) => Box::pin(check::run(&connection, &out, args)).await,
             Command::Reserve(args) => Box::pin(reserve::run(&connection, &out, args)).await,

@@ -4,7 +4,7 @@
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 
-use super::reservation::ReleaseCause;
+use super::{reservation::ReleaseCause, subscription::BillingInterval};
 use crate::ids::{CreditType, PlanName, ScanKindName};
 
 /// The lease of a reservation where neither request nor catalog names one.
@@ -30,7 +30,7 @@ pub struct Catalog {
     pub plans: Vec<Plan>,
     /// Rules that hold for every account.
     pub policy: Policy,
-    /// Prices of extra credits without a live subscription.
+    /// Prices of extra credits where no plan of a live subscription has one.
     pub prices: Vec<CreditPrice>,
 }
 
@@ -184,6 +184,25 @@ pub struct CausePolicy {
     pub restores: bool,
 }
 
+/// What a provider's price stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PriceMeaning<'a> {
+    /// Extra credits.
+    Credits {
+        /// Their type.
+        credit_type: CreditType,
+        /// How many each unit brings.
+        per_unit: i64,
+    },
+    /// A plan.
+    Plan {
+        /// Which.
+        plan: &'a Plan,
+        /// How often it is billed.
+        interval: BillingInterval,
+    },
+}
+
 impl Policy {
     /// Whether credits return to the account when a run is released for `cause`.
     #[must_use]
@@ -199,6 +218,12 @@ impl Policy {
     pub fn restored_credit_lifetime(&self) -> TimeDelta {
         self.restored_credit_lifetime.unwrap_or(DEFAULT_RESTORED_LIFETIME)
     }
+
+    /// How long a top-up waits for its payment.
+    #[must_use]
+    pub fn top_up_lifetime(&self) -> TimeDelta {
+        self.top_up_lifetime.unwrap_or(DEFAULT_TOP_UP_LIFETIME)
+    }
 }
 
 impl Catalog {
@@ -212,6 +237,32 @@ impl Catalog {
     #[must_use]
     pub fn plan(&self, name: &PlanName) -> Option<&Plan> {
         self.plans.iter().find(|plan| plan.name == *name)
+    }
+
+    /// What a provider's price brings, if anything: a catalog gives each one
+    /// meaning.
+    #[must_use]
+    pub fn meaning(&self, provider: &str, price_id: &str) -> Option<PriceMeaning<'_>> {
+        let prices = self.plans.iter().flat_map(|plan| &plan.prices).chain(&self.prices);
+        let pack = |price: &CreditPrice, pack: &CreditPack| {
+            (pack.provider == provider && pack.price_id == price_id).then(|| {
+                let credit_type = price.credit_type.clone();
+                PriceMeaning::Credits { credit_type, per_unit: pack.credits_per_unit }
+            })
+        };
+        let mut credits =
+            prices.flat_map(|price| price.packs.iter().filter_map(move |of| pack(price, of)));
+        credits.next().or_else(|| {
+            self.plans.iter().find_map(|plan| {
+                let known = plan
+                    .provider_prices
+                    .iter()
+                    .find(|known| known.provider == provider && known.price_id == price_id)?;
+                let interval =
+                    if known.yearly { BillingInterval::Year } else { BillingInterval::Month };
+                Some(PriceMeaning::Plan { plan, interval })
+            })
+        })
     }
 
     /// True where the catalog has this type of credits: some kind is paid with

@@ -11,6 +11,7 @@ use super::{
     catalog::{Allowance, Catalog, CreditPrice, Plan, PlanScan, Policy, Rollover, ScanKind},
     credit::MAX_CREDITS,
 };
+use crate::ids::CreditType;
 
 /// The most items of any list of a catalog.
 pub const MAX_ITEMS: usize = 1_000;
@@ -55,6 +56,9 @@ struct Checker<'a> {
     /// Where each (provider, price id) was seen first: a webhook finds its plan
     /// or pack by it, so it may mean only one.
     provider_prices: BTreeMap<(&'a str, &'a str), String>,
+    /// The currency of each credit type, and where it was seen first: the lowest
+    /// of several prices is asked for, so they must compare.
+    currencies: BTreeMap<&'a CreditType, (&'a str, String)>,
 }
 
 impl<'a> Checker<'a> {
@@ -150,6 +154,8 @@ impl<'a> Checker<'a> {
                     &format!("{path}.currency"),
                     "must be a code of ISO 4217, such as \"USD\"",
                 );
+            } else {
+                self.one_currency(&format!("{path}.currency"), price);
             }
             let packs = format!("{path}.packs");
             for (index, pack) in self.items(&packs, &price.packs).iter().enumerate() {
@@ -159,6 +165,19 @@ impl<'a> Checker<'a> {
                 self.range(&field, pack.credits_per_unit, 1, MAX_CREDITS);
             }
         }
+    }
+
+    fn one_currency(&mut self, path: &str, price: &'a CreditPrice) {
+        let first = self.currencies.get(&price.credit_type).cloned();
+        let (currency, first) = first.unwrap_or_else(|| (price.currency.as_str(), path.to_owned()));
+        if currency != price.currency {
+            let description = format!(
+                "differs from {first}, {currency}: all prices of {} have one currency",
+                price.credit_type
+            );
+            self.wrong(path, description);
+        }
+        self.currencies.insert(&price.credit_type, (currency, first));
     }
 
     fn provider_price(&mut self, path: &str, provider: &'a str, price_id: &'a str) {

@@ -1,29 +1,64 @@
 //! What has fallen due on an account, applied before every command: so no late
-//! worker can leave credits spendable.
+//! worker can leave credits spendable, or a renewal wanting.
 
 use super::{
     account::{AccountState, Cause},
+    calendar::period_end,
     context::Context,
     credit::{Lot, LotPortion},
     entry::EntryKind,
     lapse,
-    subscription::SubscriptionStatus,
+    subscribe::bring_allowance,
+    subscription::Subscription,
 };
+use crate::clock::Timestamp;
 
-/// Expires lots, and ends trials and cancelled subscriptions, that are due.
+/// The actor of what happens by itself.
+pub(super) const ACTOR: &str = "creditgate";
+
+/// Expires lots, ends trials and cancelled subscriptions, and renews manual ones,
+/// all that is due, in the order in which it fell due: after a down time each
+/// missed period comes in its turn, with its own grant.
 pub fn apply(state: &mut AccountState, context: &Context<'_>) {
+    while let Some((time, index)) = next_turn(state, context.now) {
+        expire_lots(state, context, "lot expired", |lot| lot.has_expired(time));
+        let mut subscription = state.subscriptions[index].clone();
+        if subscription.ends_at().is_some() {
+            subscription.end(time);
+            state.put_subscription(subscription);
+            lapse::after_end(state, context);
+        } else {
+            subscription.period_start_time = time;
+            subscription.period_end_time =
+                period_end(subscription.anchor_time, subscription.interval, time);
+            if let Some(plan) = context.catalog.plan(&subscription.plan) {
+                // What would be more than can be counted is left out: the
+                // account must stay usable.
+                bring_allowance(state, context, &subscription, plan, ACTOR).ok();
+            }
+            state.put_subscription(subscription);
+        }
+    }
     expire_lots(state, context, "lot expired", |lot| lot.has_expired(context.now));
-    end_subscriptions(state, context);
 }
 
 /// True where [`apply`] would change something.
 #[must_use]
 pub fn is_pending(state: &AccountState, context: &Context<'_>) -> bool {
-    state.lots.values().any(|lot| lot.remaining > 0 && lot.has_expired(context.now))
-        || state
-            .subscriptions
-            .iter()
-            .any(|subscription| subscription.ends_at().is_some_and(|time| time <= context.now))
+    next_turn(state, context.now).is_some()
+        || state.lots.values().any(|lot| lot.remaining > 0 && lot.has_expired(context.now))
+}
+
+/// The subscription that ends or renews the earliest, and when, if by `now`.
+fn next_turn(state: &AccountState, now: Timestamp) -> Option<(Timestamp, usize)> {
+    let turn = |subscription: &Subscription| subscription.ends_at().or(subscription.renews_at());
+    state
+        .subscriptions
+        .iter()
+        .enumerate()
+        .filter_map(|(index, subscription)| Some((turn(subscription)?, index)))
+        .filter(|(time, _)| *time <= now)
+        .min()
 }
 
 /// One entry for each lot, in burn order.
@@ -38,21 +73,7 @@ pub(super) fn expire_lots(
     due.sort_by(Lot::burn_order);
     for lot in due {
         let portions = vec![LotPortion { lot_id: lot.lot_id, credits: lot.remaining }];
-        let cause = Cause { reservation_id: None, reference, actor: "creditgate" };
+        let cause = Cause { reservation_id: None, reference, actor: ACTOR };
         state.post(&lot.credit_type, EntryKind::LotExpire, portions, cause, context.now);
-    }
-}
-
-fn end_subscriptions(state: &mut AccountState, context: &Context<'_>) {
-    let mut ended = false;
-    for subscription in &mut state.subscriptions {
-        if subscription.ends_at().is_some_and(|time| time <= context.now) {
-            subscription.status = SubscriptionStatus::Canceled;
-            ended = true;
-        }
-    }
-    if ended {
-        state.account.subscriptions += 1;
-        lapse::after_end(state, context);
     }
 }

@@ -7,6 +7,7 @@ use super::{
     command::{OperationKind, Refusal},
     context::Context,
     credit::Balance,
+    payment::TopUp,
     reservation::Scan,
     subscription::{Inclusion, concurrency_limit, inclusion},
     verdict::{Block, BlockReason, PendingPayment, Remedy, Verdict},
@@ -185,24 +186,28 @@ impl Question<'_> {
         Ok(with_holders(block, holders))
     }
 
-    fn pending_payment(&self, credit_type: &CreditType) -> Result<Option<&PendingPayment>, Halt> {
-        let pending =
+    /// The oldest payment for such credits that is awaited. Those that were read
+    /// are as they stood before the batch; what it has done since goes before.
+    fn pending_payment(&self, credit_type: &CreditType) -> Result<Option<PendingPayment>, Halt> {
+        let read =
             self.state.pending_payments.as_ref().ok_or(Halt::Missing(Missing::PendingPayments))?;
-        // They were read before the batch: one that it confirmed is no longer
-        // awaited.
-        let confirmed = |payment: &PendingPayment| {
-            self.state.operations.keys().any(|(kind, operation_id)| {
-                *kind == OperationKind::TopUp && operation_id.as_str() == payment.top_up_id
-            })
+        let settled = |payment: &PendingPayment| {
+            let top_ups = &self.state.top_ups;
+            top_ups.keys().any(|id| id.as_str() == payment.top_up_id)
+                || self.state.operations.keys().any(|(kind, operation_id)| {
+                    *kind == OperationKind::TopUp && operation_id.as_str() == payment.top_up_id
+                })
         };
-        Ok(pending.iter().find(|payment| {
-            payment.credit_type == *credit_type
-                && payment.expire_time > self.context.now
-                && !confirmed(payment)
-        }))
+        let known = self.state.top_ups.values().filter(|top_up| top_up.is_pending());
+        let awaited = read.iter().filter(|payment| !settled(payment)).cloned();
+        Ok(awaited
+            .chain(known.map(TopUp::pending_payment))
+            .filter(|payment| payment.credit_type == *credit_type)
+            .filter(|payment| payment.expire_time > self.context.now)
+            .min_by(|a, b| (a.create_time, &a.top_up_id).cmp(&(b.create_time, &b.top_up_id))))
     }
 
-    fn payment_pending(&self, credit_type: &CreditType, payment: &PendingPayment) -> Verdict {
+    fn payment_pending(&self, credit_type: &CreditType, payment: PendingPayment) -> Verdict {
         let verdict = self.block(
             BlockReason::PaymentPending,
             Remedy::WaitForPayment,
@@ -213,10 +218,9 @@ impl Question<'_> {
             ),
         );
         match verdict {
-            Verdict::Blocked(block) => Verdict::Blocked(Box::new(Block {
-                pending_payment: Some(payment.clone()),
-                ..*block
-            })),
+            Verdict::Blocked(block) => {
+                Verdict::Blocked(Box::new(Block { pending_payment: Some(payment), ..*block }))
+            }
             eligible @ Verdict::Eligible { .. } => eligible,
         }
     }

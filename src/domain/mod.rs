@@ -22,7 +22,6 @@ pub mod entry;
 pub mod grants;
 mod lapse;
 pub mod payment;
-#[allow(dead_code, reason = "renewals and payments are to use it")]
 mod periods;
 pub mod provider;
 pub mod report;

@@ -4,11 +4,15 @@
 use super::{
     command::{OperationKey, PROVIDER_MANUAL},
     provider::Adjustment,
+    verdict::PendingPayment,
 };
 use crate::{
     clock::Timestamp,
     ids::{CreditType, LotId, OperationId},
 };
+
+/// The number of the wire's `EVENT_KIND_PAYMENT_REVERSED`.
+pub const NOTICE_PAYMENT_REVERSED: i16 = 9;
 
 /// Where a top-up stands. The numbers are the wire's and the database's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -100,6 +104,24 @@ impl TopUp {
     #[must_use]
     pub fn is_manual(&self) -> bool {
         self.provider == PROVIDER_MANUAL
+    }
+
+    /// True while its payment is waited for.
+    #[must_use]
+    pub fn is_pending(&self) -> bool {
+        self.status == TopUpStatus::Pending
+    }
+
+    /// What a blocked scan says of it.
+    #[must_use]
+    pub fn pending_payment(&self) -> PendingPayment {
+        PendingPayment {
+            top_up_id: self.top_up_id.to_string(),
+            credit_type: self.credit_type.clone(),
+            create_time: self.create_time,
+            expire_time: self.expire_time,
+            credits: self.credits,
+        }
     }
 }
 

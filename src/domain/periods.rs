@@ -77,27 +77,6 @@ pub(super) fn allowances(
     Ok(brought)
 }
 
-/// Grants what a period brings, once per (subscription, period start, credit
-/// type): a lot each for what had not been granted.
-pub(super) fn grant_period(
-    state: &mut AccountState,
-    context: &Context<'_>,
-    period: &Period<'_>,
-    brought: Vec<PeriodCredits>,
-    actor: &str,
-) -> Result<Vec<Lot>, Halt> {
-    let mut outstanding = Vec::new();
-    for credits in brought {
-        if let Some(key) = outstanding_key(state, period, &credits.credit_type)? {
-            outstanding.push((key, credits));
-        }
-    }
-    let sizes = outstanding.iter().map(|(_, brought)| (&brought.credit_type, brought.credits));
-    grants::check_room(state, sizes)?;
-    let bring = |(key, credits)| bring(state, context, period, key, &credits, actor);
-    Ok(outstanding.into_iter().map(bring).collect::<Result<_, _>>()?)
-}
-
 /// The key under which a period's credits of this type are still to be granted;
 /// `None` where they have been.
 pub(super) fn outstanding_key(
@@ -110,7 +89,9 @@ pub(super) fn outstanding_key(
     Ok(state.operation(&key)?.is_none().then_some(key))
 }
 
-/// Makes a period's lot, under a key that is outstanding.
+/// Makes a period's lot, under a key that is outstanding: once per (subscription,
+/// period start, credit type). Where it is one of several, the caller has seen that
+/// there is room for all of them.
 pub(super) fn bring(
     state: &mut AccountState,
     context: &Context<'_>,

@@ -2,7 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::catalog::{Catalog, ScanKind};
+use super::{
+    account::AccountState,
+    catalog::{Catalog, ScanKind},
+    command::PROVIDER_MANUAL,
+};
 use crate::{
     clock::Timestamp,
     ids::{PlanName, SubscriptionId},
@@ -140,6 +144,43 @@ impl Subscription {
         (self.is_live()
             && (self.status == SubscriptionStatus::Trialing || self.cancel_at_period_end))
             .then_some(self.period_end_time)
+    }
+
+    /// When its next period begins by itself: an active one that this service
+    /// keeps. A provider's waits for the provider.
+    #[must_use]
+    pub fn renews_at(&self) -> Option<Timestamp> {
+        (self.status == SubscriptionStatus::Active
+            && self.provider == PROVIDER_MANUAL
+            && !self.cancel_at_period_end)
+            .then_some(self.period_end_time)
+    }
+
+    /// Ends it.
+    pub fn end(&mut self, time: Timestamp) {
+        self.status = SubscriptionStatus::Canceled;
+        self.end_time = Some(time);
+    }
+}
+
+impl AccountState {
+    /// A subscription by its id: a live one, or one that a command names.
+    #[must_use]
+    pub fn subscription(&self, id: &SubscriptionId) -> Option<&Subscription> {
+        self.subscriptions.iter().find(|known| known.subscription_id == *id)
+    }
+
+    /// Keeps a new or changed subscription.
+    pub fn put_subscription(&mut self, subscription: Subscription) {
+        self.account.subscriptions += 1;
+        let id = &subscription.subscription_id;
+        match self.subscriptions.iter_mut().find(|known| known.subscription_id == *id) {
+            Some(known) => *known = subscription,
+            None => {
+                self.subscriptions.push(subscription);
+                self.subscriptions.sort_by(|a, b| a.subscription_id.cmp(&b.subscription_id));
+            }
+        }
     }
 }
 

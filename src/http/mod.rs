@@ -1,4 +1,7 @@
-//! The HTTP port: health for orchestrators that do not speak gRPC, and metrics.
+//! The HTTP port: health for orchestrators that do not speak gRPC, metrics, and
+//! [`webhooks`] of payment providers.
+
+pub mod webhooks;
 
 use std::sync::{
     Arc,

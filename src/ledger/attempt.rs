@@ -75,12 +75,14 @@ pub(super) async fn attempt(
     phase("read", begun);
 
     let begun = Instant::now();
+    let now = snapshot.now;
     let decided = decide(connection, catalog, commands, snapshot).await?;
     phase("decide", begun);
 
     let begun = Instant::now();
     if locking != Locking::None {
-        connection.write(decided.iter().map(|account| (&account.read, &account.state))).await?;
+        let changes = decided.iter().map(|account| (&account.read, &account.state));
+        connection.write(now, catalog.revision, changes).await?;
     }
     phase("write", begun);
     let begun = Instant::now();

@@ -1,8 +1,10 @@
 //! The server: assembles the parts, runs them, drains them.
 
+mod inbox;
 mod maintenance;
 
-pub use crate::store::migrate::Plan as MigrationPlan;
+pub use crate::store::{inbox::InboxState, migrate::Plan as MigrationPlan, queries::InboxEvent};
+pub use inbox::{Replay, Replayed, inbox_events, replay};
 pub use maintenance::{Audit, audit, migrate};
 
 use std::{
@@ -18,12 +20,13 @@ use tonic::transport::Server;
 use tonic_health::{ServingStatus, server::HealthReporter};
 
 use crate::{
-    billing::Billing,
+    billing::{Billing, Inbox},
     clock::Clock,
-    config::{ConfigError, Settings},
+    config::{ConfigError, Secret, Settings},
     grpc,
-    http::{self, Readiness},
+    http::{self, Readiness, webhooks::Webhooks},
     ledger::{Ledger, LedgerOptions},
+    paddle::signature::Verifier,
     proto,
     store::{Database, StoreError},
     telemetry, workers,
@@ -121,16 +124,19 @@ pub async fn start(
 ) -> Result<Running, ServerError> {
     let metrics = telemetry::init_metrics()?;
     let readiness = Readiness::default();
+    let url = settings.database_url()?.reveal();
+    let database = Database::for_server(url, settings.read_connections)?;
+    let inbox = Inbox::new(database.clone());
+    let webhooks = Webhooks::new(verifier(settings)?, inbox.clone(), clock.clone());
     let (http_listener, http_addr) = listen(settings.http_addr).await?;
     let ended = CancellationToken::new();
-    let http = axum::serve(http_listener, http::routes(readiness.clone(), metrics.clone()))
-        .with_graceful_shutdown(ended.clone().cancelled_owned());
+    let routes = http::routes(readiness.clone(), metrics.clone()).merge(webhooks.routes());
+    let http =
+        axum::serve(http_listener, routes).with_graceful_shutdown(ended.clone().cancelled_owned());
     let http = tokio::spawn(async move { http.await });
     // Where the start fails from here on, HTTP must not be left behind.
     let started = ended.clone().drop_guard();
 
-    let url = settings.database_url()?.reveal();
-    let database = Database::for_server(url, settings.read_connections)?;
     wait_for(&database, &stop).await?;
     for table in database.excessive_rights().await? {
         tracing::warn!(
@@ -156,10 +162,18 @@ pub async fn start(
     }
     let (grpc_listener, grpc_addr) = listen(settings.grpc_addr).await?;
     tokio::spawn(upkeep(metrics, ended.clone()));
-    let parts = Parts { database, ledger, readiness, http, ended };
+    let parts = Parts { database, ledger, inbox, readiness, http, ended };
     started.disarm();
     let task = tokio::spawn(parts.run(grpc_listener, settings.clone(), stop));
     Ok(Running { grpc_addr, http_addr, task })
+}
+
+/// Who is believed to be Paddle; nobody where no secret is set.
+fn verifier(settings: &Settings) -> Result<Option<Verifier>, ConfigError> {
+    let secrets = settings.paddle_secrets()?;
+    let (tolerance, skew) = (settings.paddle_tolerance_seconds, settings.paddle_skew_seconds);
+    let verifier = || Verifier::new(secrets.iter().map(Secret::reveal), tolerance, skew);
+    Ok((!secrets.is_empty()).then(verifier))
 }
 
 async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServerError> {
@@ -195,6 +209,7 @@ async fn wait_for(database: &Database, stop: &CancellationToken) -> Result<(), S
 struct Parts {
     database: Database,
     ledger: Ledger,
+    inbox: Inbox,
     readiness: Readiness,
     http: JoinHandle<std::io::Result<()>>,
     ended: CancellationToken,
@@ -228,7 +243,7 @@ impl Parts {
             .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
             .timeout(CALL_TIMEOUT)
             .layer(grpc::ObserveLayer::new())
-            .add_routes(grpc::routes(self.ledger.clone(), billing))
+            .add_routes(grpc::routes(self.ledger.clone(), billing.clone()))
             .add_service(health)
             .add_service(reflection().build_v1()?)
             .add_service(reflection().build_v1alpha()?);
@@ -236,6 +251,8 @@ impl Parts {
         set_serving(&reporter, &self.readiness, true).await;
         let workers_stop = CancellationToken::new();
         let reaper = tokio::spawn(workers::reaper::run(self.ledger.clone(), workers_stop.clone()));
+        let inbox = workers::inbox::Worker::new(self.ledger.clone(), billing, self.inbox.clone());
+        let inbox = tokio::spawn(inbox.run(workers_stop.clone()));
         let grace = Duration::from_secs(settings.readiness_grace_seconds);
         let watch = tokio::spawn(watch_database(
             self.database.clone(),
@@ -282,7 +299,7 @@ impl Parts {
             }
         };
         workers_stop.cancel();
-        let _ended = tokio::join!(reaper, watch);
+        let _ended = tokio::join!(reaper, inbox, watch);
         self.ledger.close().await;
         self.database.close().await;
         self.ended.cancel();

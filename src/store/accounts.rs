@@ -4,14 +4,19 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use sqlx::PgConnection;
 
+use sqlx::types::Json;
+
 use super::{
     Cell, CellId, Database, StoreError,
-    batch::{SubscriptionRow, look},
+    batch::look,
     connect::enter,
-    rows::id,
+    rows::{SubscriptionRow, id},
 };
 use crate::{
-    domain::{account::Account, subscription::Subscription},
+    domain::{
+        account::Account,
+        subscription::{SentSubscription, Subscription},
+    },
     ids::AccountId,
 };
 
@@ -55,7 +60,7 @@ impl Database {
             "SELECT cell_id FROM public.account_directory WHERE account_id = $1",
             account_id.as_str()
         )
-        .fetch_optional(self.directories())
+        .fetch_optional(&mut *self.directories().acquire().await?)
         .await?)
     }
 
@@ -145,7 +150,7 @@ impl Database {
             after.map_or("", AccountId::as_str),
             limit
         )
-        .fetch_all(self.directories())
+        .fetch_all(&mut *self.directories().acquire().await?)
         .await?;
         rows.into_iter()
             .map(|row| Ok((id(&row.account_id, AccountId::new)?, row.cell_id)))
@@ -218,19 +223,21 @@ impl Cell {
         account_ids: &[AccountId],
     ) -> Result<Vec<AccountDetails>, StoreError> {
         let keys: Vec<String> = account_ids.iter().map(ToString::to_string).collect();
-        let accounts = look(&mut *self.pool.acquire().await?, &keys).await?;
+        let mut connection = self.pool.acquire().await?;
+        let accounts = look(&mut connection, &keys).await?;
         let mut subscriptions: BTreeMap<String, Vec<Subscription>> = BTreeMap::new();
         let found = sqlx::query_as!(
             SubscriptionRow,
             r#"
             SELECT account_id, subscription_id, plan, status, billing_interval, provider,
-                   period_start_time, period_end_time, cancel_at_period_end
+                   anchor_time, period_start_time, period_end_time, cancel_at_period_end,
+                   create_time, end_time, sent AS "sent: Json<SentSubscription>", provider_time
               FROM subscriptions WHERE account_id = ANY ($1::text[])
              ORDER BY account_id, create_time DESC, subscription_id
             "#,
             &keys
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *connection)
         .await?;
         for row in found {
             subscriptions.entry(row.account_id.clone()).or_default().push(row.decode()?);

@@ -48,6 +48,18 @@ pub(super) async fn read_in_cell(
     Ok(row.document.0)
 }
 
+/// Keeps every catalog from being applied until the transaction ends; gives the
+/// revision that holds in the cell until then. Others may hold it as well.
+pub(super) async fn hold_in_cell(connection: &mut PgConnection) -> Result<i64, StoreError> {
+    sqlx::query!("SELECT pg_advisory_xact_lock_shared(hashtextextended('creditgate catalog', 0))")
+        .fetch_one(&mut *connection)
+        .await?;
+    // In a later statement: one that waited does not see what it has waited for.
+    Ok(sqlx::query_scalar!(r#"SELECT coalesce(max(revision), 0) AS "revision!" FROM catalogs"#)
+        .fetch_one(connection)
+        .await?)
+}
+
 async fn latest(connection: &mut PgConnection) -> Result<RevisedCatalog, StoreError> {
     let row = sqlx::query!(
         r#"
@@ -92,6 +104,7 @@ impl Database {
             .await?;
         let held = latest(&mut transaction).await?;
         if held.revision > 0 && held.catalog == *catalog {
+            transaction.rollback().await?;
             return Ok(Applied::Unchanged { revision: held.revision });
         }
         let revision = held.revision + 1;
@@ -116,6 +129,7 @@ impl Database {
             .await?;
         }
         if !in_use.is_empty() {
+            transaction.rollback().await?;
             in_use.sort();
             in_use.dedup();
             return Ok(Applied::PlansInUse(in_use));

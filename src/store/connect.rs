@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use sqlx::{
-    ConnectOptions, Connection, PgConnection, PgPool,
-    postgres::{PgConnectOptions, PgPoolOptions},
-};
+use sqlx::{ConnectOptions, PgConnection, postgres::PgConnectOptions};
 
 use tokio::time;
 
-use super::StoreError;
+use super::{
+    StoreError,
+    pool::{ACQUIRE_TIMEOUT, Pool},
+};
 
 /// The number of a cell.
 pub type CellId = i16;
@@ -22,18 +22,14 @@ const STATEMENT_TIMEOUT: &str = "10s";
 const READ_TIMEOUT: &str = "20s";
 /// How long a stalled replica may hold its locks.
 const IDLE_IN_TRANSACTION_TIMEOUT: &str = "2s";
-/// How long a read waits for a connection before the database counts as away.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long the goodbye to a database that says nothing may take.
 pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long a connection may take to be ready for the next read.
-const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A database, with the settings that all connections to it share.
 #[derive(Debug, Clone)]
 pub struct Database {
     options: PgConnectOptions,
-    directories: PgPool,
+    directories: Pool,
     max_connections: u32,
 }
 
@@ -44,7 +40,7 @@ pub struct Cell {
     pub cell_id: CellId,
     /// Its schema.
     pub schema_name: String,
-    pub(super) pool: PgPool,
+    pub(super) pool: Pool,
     lane_options: PgConnectOptions,
 }
 
@@ -56,7 +52,7 @@ impl Database {
     /// A URL that is not understood.
     pub fn new(url: &str, max_connections: u32) -> Result<Self, StoreError> {
         let options: PgConnectOptions = url.parse()?;
-        Ok(Self::with(options, max_connections))
+        Self::with(options, max_connections)
     }
 
     /// As [`Database::new`], for a server: no read may take longer than
@@ -67,21 +63,21 @@ impl Database {
     /// A URL that is not understood.
     pub fn for_server(url: &str, max_connections: u32) -> Result<Self, StoreError> {
         let options: PgConnectOptions = url.parse()?;
-        Ok(Self::with(options.options([("statement_timeout", READ_TIMEOUT)]), max_connections))
+        Self::with(options.options([("statement_timeout", READ_TIMEOUT)]), max_connections)
     }
 
-    fn with(options: PgConnectOptions, max_connections: u32) -> Self {
+    fn with(options: PgConnectOptions, max_connections: u32) -> Result<Self, StoreError> {
         let options = options
             .application_name("creditgate")
             // Statements are logged where they fail, with what they were for.
             .disable_statement_logging();
         let directories =
-            pool(options.clone().options([("search_path", "public")]), max_connections);
-        Self { options, directories, max_connections }
+            pool(options.clone().options([("search_path", "public")]), max_connections)?;
+        Ok(Self { options, directories, max_connections })
     }
 
     /// The pool for the directories in `public`.
-    pub(super) fn directories(&self) -> &PgPool {
+    pub(super) fn directories(&self) -> &Pool {
         &self.directories
     }
 
@@ -97,15 +93,15 @@ impl Database {
     /// The database is away, or has no schema yet.
     pub async fn cells(&self) -> Result<Vec<Cell>, StoreError> {
         let rows = sqlx::query!("SELECT cell_id, schema_name FROM public.cells ORDER BY cell_id")
-            .fetch_all(&self.directories)
+            .fetch_all(&mut *self.directories.acquire().await?)
             .await?;
         if rows.is_empty() {
             return Err(StoreError::SchemaNotReady("there is no cell".to_owned()));
         }
-        Ok(rows.into_iter().map(|row| self.cell(row.cell_id, row.schema_name)).collect())
+        rows.into_iter().map(|row| self.cell(row.cell_id, row.schema_name)).collect()
     }
 
-    fn cell(&self, cell_id: CellId, schema_name: String) -> Cell {
+    fn cell(&self, cell_id: CellId, schema_name: String) -> Result<Cell, StoreError> {
         let options = self.options.clone().options([("search_path", &schema_name)]);
         let lane_options = options.clone().application_name("creditgate-lane").options([
             // A generic plan for each statement, made once: see the traps that
@@ -124,8 +120,8 @@ impl Database {
             ("tcp_keepalives_interval", "5"),
             ("tcp_keepalives_count", "4"),
         ]);
-        let pool = pool(options, self.max_connections);
-        Cell { cell_id, schema_name, pool, lane_options }
+        let pool = pool(options, self.max_connections)?;
+        Ok(Cell { cell_id, schema_name, pool, lane_options })
     }
 
     /// Asks the database a trivial question; no answer within seconds is none.
@@ -134,16 +130,17 @@ impl Database {
     ///
     /// It is away.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        let asked = sqlx::query!("SELECT 1 AS one").fetch_one(&self.directories);
-        match time::timeout(ACQUIRE_TIMEOUT, asked).await {
-            Ok(answer) => answer.map(|_| ()).map_err(StoreError::from),
-            Err(_) => Err(StoreError::timed_out()),
-        }
+        let asked = async {
+            let mut connection = self.directories.acquire().await?;
+            sqlx::query!("SELECT 1 AS one").fetch_one(&mut *connection).await?;
+            Ok(())
+        };
+        time::timeout(ACQUIRE_TIMEOUT, asked).await.unwrap_or_else(|_| Err(StoreError::timed_out()))
     }
 
     /// Closes the pool of the directories.
     pub async fn close(&self) {
-        close(&self.directories).await;
+        self.directories.close().await;
     }
 }
 
@@ -155,7 +152,7 @@ impl Cell {
 
     /// Closes the pool.
     pub async fn close(&self) {
-        close(&self.pool).await;
+        self.pool.close().await;
     }
 }
 
@@ -168,30 +165,8 @@ pub(super) async fn enter(connection: &mut PgConnection, schema: &str) -> Result
     Ok(())
 }
 
-/// What a read that was cut short leaves behind: an answer that is still to come,
-/// or one that never comes, which the pool itself would wait for without end; or
-/// a transaction. Such a connection is closed.
-async fn is_reusable(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    match time::timeout(RELEASE_TIMEOUT, connection.ping()).await {
-        Ok(answer) => answer.map(|()| !connection.is_in_transaction()),
-        Err(_) => Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
-    }
-}
-
-/// Says goodbye on all connections, for as long as somebody listens.
-async fn close(pool: &PgPool) {
-    if time::timeout(CLOSE_TIMEOUT, pool.close()).await.is_err() {
-        tracing::debug!("connections to the database were cut");
-    }
-}
-
-fn pool(options: PgConnectOptions, max_connections: u32) -> PgPool {
+fn pool(options: PgConnectOptions, max_connections: u32) -> Result<Pool, StoreError> {
     // Nothing that is read here is best read by a scan of a whole table; a plan
     // made while one was empty would think so.
-    let options = options.options([("enable_seqscan", "off"), ("jit", "off")]);
-    PgPoolOptions::new()
-        .max_connections(max_connections)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
-        .after_release(|connection, _| Box::pin(is_reusable(connection)))
-        .connect_lazy_with(options)
+    Pool::new(options.options([("enable_seqscan", "off"), ("jit", "off")]), max_connections)
 }

@@ -3,9 +3,9 @@
 //! Migrations are embedded, only ever added to, and run under an advisory lock.
 //! Those of `public` run once, those of a cell once in each cell's schema.
 
-use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool, migrate::Migrator};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, migrate::Migrator};
 
-use super::{CellId, Database, StoreError};
+use super::{CellId, Database, StoreError, pool::Pool};
 
 /// The directories.
 static PUBLIC: Migrator = sqlx::migrate!("migrations/public");
@@ -13,11 +13,14 @@ static PUBLIC: Migrator = sqlx::migrate!("migrations/public");
 static CELL: Migrator = sqlx::migrate!("migrations/cell");
 
 /// Tables on which the serving role may do no more than read and insert.
-const APPEND_ONLY: [&str; 3] = ["ledger_entries", "operations", "notices"];
+const APPEND_ONLY: [&str; 5] =
+    ["ledger_entries", "operations", "notices", "transactions", "applied_events"];
 
 /// The tables of `public`.
 const DIRECTORIES: &str = "public.cells, public.account_directory, public.project_directory, \
-                           public.provider_directory, public.catalogs";
+                           public.provider_directory, public.catalogs, public.top_up_directory, \
+                           public.webhook_inbox, public.provider_transactions, \
+                           public.provider_subscriptions";
 
 /// What a migration is to leave behind.
 #[derive(Debug, Clone)]
@@ -154,7 +157,7 @@ impl Database {
              ORDER BY name
             "#
         )
-        .fetch_all(self.directories())
+        .fetch_all(&mut *self.directories().acquire().await?)
         .await?)
     }
 
@@ -177,16 +180,16 @@ impl Database {
             "#,
             &tables
         )
-        .fetch_all(self.directories())
+        .fetch_all(&mut *self.directories().acquire().await?)
         .await?)
     }
 }
 
 /// The newest migration in the pool's schema. The table is sqlx's own, which
 /// no migration of ours makes: the one statement that is not checked.
-async fn applied(pool: &PgPool) -> Result<i64, StoreError> {
+async fn applied(pool: &Pool) -> Result<i64, StoreError> {
     let newest = "SELECT coalesce(max(version), 0) FROM _sqlx_migrations WHERE success";
-    Ok(sqlx::query_scalar(newest).fetch_one(pool).await?)
+    Ok(sqlx::query_scalar(newest).fetch_one(&mut *pool.acquire().await?).await?)
 }
 
 fn newest(migrator: &Migrator) -> i64 {
@@ -232,7 +235,10 @@ async fn grant(connection: &mut PgConnection, role: &str, schema: &str) -> Resul
         // to give (views of extensions, on a managed server).
         statements.push(format!("GRANT SELECT, INSERT, UPDATE ON {DIRECTORIES} TO {role}"));
         statements.push(format!("REVOKE INSERT, UPDATE ON {schema_name}.cells FROM {role}"));
-        statements.push(format!("REVOKE UPDATE ON {schema_name}.catalogs FROM {role}"));
+        // Neither a catalog nor whose a top-up is ever changes.
+        for table in ["catalogs", "top_up_directory"] {
+            statements.push(format!("REVOKE UPDATE ON {schema_name}.{table} FROM {role}"));
+        }
     } else {
         statements.push(format!(
             "GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA {schema_name} TO {role}"

@@ -26,10 +26,14 @@ pub mod batch;
 pub mod catalogs;
 pub mod connect;
 pub mod error;
+pub mod inbox;
 pub mod migrate;
+mod pool;
 pub mod projects;
+pub mod provider;
 pub mod queries;
 mod rows;
+pub mod top_ups;
 
 pub use connect::{Cell, CellId, Database};
 pub use error::StoreError;

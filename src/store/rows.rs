@@ -1,5 +1,9 @@
 //! Rows to domain values. What this program never writes is [`StoreError::Corrupt`].
 
+mod billing;
+
+pub(super) use billing::{AdjustmentRow, PurchaseRow, SubscriptionRow, TopUpRow};
+
 use std::collections::BTreeMap;
 
 use chrono::TimeDelta;

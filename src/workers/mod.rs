@@ -2,4 +2,5 @@
 //! for what is due and send commands, and the write path decides, so that two
 //! who find the same thing do it once.
 
+pub mod inbox;
 pub mod reaper;

@@ -1,5 +1,5 @@
-//! The reaper: frees holds whose lease has run out, and settles what is due on
-//! accounts that nobody calls for.
+//! The reaper: frees holds whose lease has run out, gives up waiting for payments,
+//! and settles what is due on accounts that nobody calls for.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -13,7 +13,7 @@ use crate::{
     ledger::{Ledger, LedgerError, detached},
     store::{
         Cell,
-        queries::{DueAccount, ExpiredHold},
+        queries::{DueAccount, ExpiredHold, ExpiredTopUp},
     },
 };
 
@@ -24,7 +24,7 @@ pub const ACTOR: &str = "reaper";
 const PERIOD: Duration = Duration::from_secs(1);
 /// How long it rests between two pages.
 const PAGE_PAUSE: Duration = Duration::from_millis(5);
-/// Holds, or accounts, that are looked for at once.
+/// Holds, top-ups or accounts that are looked for at once.
 const PAGE: i64 = 500;
 
 /// Works until `stop`.
@@ -58,7 +58,7 @@ async fn round(ledger: &Ledger, stop: &CancellationToken) -> Result<(), LedgerEr
     Ok(())
 }
 
-/// Page by page, of holds and of accounts in turn. Whatever could not be settled
+/// Page by page, of holds, of top-ups and of accounts in turn. Whatever could not be settled
 /// stays behind for the next round, and the page after it comes all the same:
 /// holds that fail each time must not keep the others from being freed.
 async fn sweep_cell(
@@ -67,9 +67,9 @@ async fn sweep_cell(
     stop: &CancellationToken,
 ) -> Result<(), LedgerError> {
     let now = ledger.clock().fixed();
-    let (mut hold, mut due) = (None, None);
-    let (mut more_holds, mut more_due) = (true, true);
-    while (more_holds || more_due) && !stop.is_cancelled() {
+    let (mut hold, mut top_up, mut due) = (None, None, None);
+    let (mut more_holds, mut more_top_ups, mut more_due) = (true, true, true);
+    while (more_holds || more_top_ups || more_due) && !stop.is_cancelled() {
         if more_holds {
             let (reader, after) = (cell.clone(), hold.take());
             let page =
@@ -78,6 +78,15 @@ async fn sweep_cell(
             more_holds = is_full(page.len());
             hold = page.last().cloned();
             expire_leases(ledger, page).await;
+        }
+        if more_top_ups {
+            let (reader, after) = (cell.clone(), top_up.take());
+            let page =
+                detached(async move { reader.expired_top_ups(now, after.as_ref(), PAGE).await })
+                    .await?;
+            more_top_ups = is_full(page.len());
+            top_up = page.last().cloned();
+            expire_top_ups(ledger, page).await;
         }
         if more_due {
             let (reader, after) = (cell.clone(), due.take());
@@ -114,6 +123,22 @@ async fn expire_leases(ledger: &Ledger, holds: Vec<ExpiredHold>) {
     if freed > 0 {
         metrics::counter!("creditgate_leases_expired_total").increment(freed);
         tracing::info!(freed, "holds were freed, their leases had run out");
+    }
+}
+
+async fn expire_top_ups(ledger: &Ledger, top_ups: Vec<ExpiredTopUp>) {
+    let commands = top_ups
+        .into_iter()
+        .map(|top_up| Command {
+            account_id: top_up.account_id,
+            actor: ACTOR.to_owned(),
+            action: Action::ExpireTopUp { top_up_id: top_up.top_up_id },
+        })
+        .collect();
+    for answer in ledger.submit_all(commands).await {
+        if let Err(error) = answer {
+            tracing::warn!(%error, "a payment is still waited for, though its time is over");
+        }
     }
 }
 

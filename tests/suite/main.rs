@@ -2,13 +2,18 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
 
 mod bad_input;
+mod billing_rows;
 mod cells;
 mod harness;
 mod histories;
 mod http;
 mod lanes;
+mod one_index;
+mod paddle;
 mod partition;
+mod plan_race;
 mod plans;
+mod pool;
 mod program;
 mod python_client;
 mod reaper;

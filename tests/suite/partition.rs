@@ -2,7 +2,10 @@
 
 use std::{
     net::SocketAddr,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
@@ -25,6 +28,30 @@ struct Proxy {
     address: SocketAddr,
     /// How often the network has been cut; odd while it is.
     cuts: Arc<watch::Sender<u64>>,
+    pings: Arc<Pings>,
+}
+
+/// Asks whether the server is still there, and nothing else.
+const PING: &[u8] = b"S\0\0\0\x04";
+
+/// Makes connections fall silent while nothing is read on them.
+#[derive(Default)]
+struct Pings {
+    /// The ping that gets no answer: the first after a statement, the second ...
+    fatal: AtomicU64,
+    /// How many connections have met it.
+    met: AtomicU64,
+}
+
+impl Pings {
+    /// True where a connection falls silent at what is sent now. `row` counts the
+    /// pings since its last statement.
+    fn are_fatal(&self, sent: &[u8], row: &mut u64) -> bool {
+        *row = if sent == PING { *row + 1 } else { 0 };
+        let is_fatal = *row > 0 && *row == self.fatal.load(Relaxed);
+        self.met.fetch_add(u64::from(is_fatal), Relaxed);
+        is_fatal
+    }
 }
 
 impl Proxy {
@@ -35,16 +62,20 @@ impl Proxy {
         let address = listener.local_addr().unwrap();
         let cuts = Arc::new(watch::Sender::new(0));
         let seen = cuts.clone();
+        let pings = Arc::new(Pings::default());
+        let fatal = pings.clone();
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let server = UnixStream::connect(&socket).await.unwrap();
                 let (from_client, to_client) = client.into_split();
                 let (from_server, to_server) = server.into_split();
-                tokio::spawn(pump(from_client, to_server, seen.subscribe()));
-                tokio::spawn(pump(from_server, to_client, seen.subscribe()));
+                let (mut row, fatal) = (0, fatal.clone());
+                let is_last = move |sent: &[u8]| fatal.are_fatal(sent, &mut row);
+                tokio::spawn(pump(from_client, to_server, seen.subscribe(), is_last));
+                tokio::spawn(pump(from_server, to_client, seen.subscribe(), |_| false));
             }
         });
-        Self { address, cuts }
+        Self { address, cuts, pings }
     }
 
     /// The database's URL by way of the proxy.
@@ -69,11 +100,13 @@ impl Proxy {
     }
 }
 
-/// Forwards until the network is cut, and then never again, nor hangs up.
+/// Forwards until the network is cut or swallows what `is_last` says, and then
+/// never again, nor hangs up.
 async fn pump(
     mut from: impl AsyncReadExt + Unpin,
     mut to: impl AsyncWriteExt + Unpin,
     mut cuts: watch::Receiver<u64>,
+    mut is_last: impl FnMut(&[u8]) -> bool,
 ) {
     let begun = *cuts.borrow();
     let mut buffer = vec![0; 16 << 10];
@@ -86,6 +119,9 @@ async fn pump(
             _ = cuts.changed() => break,
         };
         let Ok(read @ 1..) = read else { return };
+        if is_last(&buffer[..read]) {
+            break;
+        }
         if to.write_all(&buffer[..read]).await.is_err() {
             return;
         }
@@ -160,5 +196,47 @@ async fn a_silent_database_is_noticed_and_its_return_is_enough() {
     // And while it is silent, it can be stopped.
     proxy.cut();
     tokio::time::timeout(Duration::from_secs(40), server.finish()).await.unwrap();
+    db.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_silence_between_two_reads_costs_seconds() {
+    let db = TestDb::new().await;
+    let proxy = Proxy::before(&db).await;
+    let settings = Settings {
+        database_url: Some(Secret::new(proxy.url(&db))),
+        read_connections: 2,
+        ..settings(&db)
+    };
+    let server = TestServer::with(&settings, Clock::Database).await;
+    server.apply_catalog().await;
+    server.create_account("a").await;
+    let asking = server.ledger();
+    let balance = async move || {
+        let account_id = "a".to_owned();
+        let request = proto::GetBalanceRequest { account_id, ..Default::default() };
+        asking.clone().get_balance(request).await
+    };
+    // However often in a row a connection is asked whether it still lives, when it
+    // comes back or before it is used again: the last time may be without answer.
+    for fatal in 1..=3 {
+        proxy.pings.fatal.store(fatal, Relaxed);
+        let mut readers = tokio::task::JoinSet::new();
+        for _ in 0..8 {
+            let balance = balance.clone();
+            readers.spawn(async move { while balance().await.is_ok() {} });
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        readers.shutdown().await;
+        proxy.pings.fatal.store(0, Relaxed);
+        let begun = Instant::now();
+        while let Err(status) = balance().await {
+            assert_eq!(status.code(), tonic::Code::Unavailable);
+            assert!(begun.elapsed() < Duration::from_secs(10), "ping {fatal}: no more reads");
+        }
+        println!("ping {fatal}: reads are back after {:?}", begun.elapsed());
+    }
+    assert!(proxy.pings.met.load(Relaxed) >= 2, "no connection fell silent");
+    server.finish().await;
     db.finish().await;
 }

@@ -22,7 +22,7 @@ use crate::harness::{TestDb, TestServer, eventually};
 /// Longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-fn program() -> Command {
+pub fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_creditgate"));
     // Only what a test says counts, not what its user has set.
     for (name, _) in std::env::vars_os() {
@@ -35,11 +35,11 @@ fn program() -> Command {
     command
 }
 
-async fn output(command: &mut Command) -> Output {
+pub async fn output(command: &mut Command) -> Output {
     timeout(PATIENCE, command.output()).await.expect("it did not end").unwrap()
 }
 
-fn text(bytes: &[u8]) -> String {
+pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 

@@ -58,6 +58,10 @@ pub(super) fn full() -> Catalog {
 fn good_catalogs_pass() {
     assert_eq!(check(&full()), Ok(()));
     assert_eq!(check(&Catalog::default()), Ok(()));
+    // Another type may have another currency.
+    let mut mixed = full();
+    mixed.prices[1].currency = "EUR".to_owned();
+    assert_eq!(check(&mixed), Ok(()));
     // The default lease gives way to a shorter longest one.
     let mut short = full();
     short.scan_kinds[0].default_lease = None;
@@ -68,7 +72,7 @@ fn good_catalogs_pass() {
 #[test]
 fn each_fault_is_told_at_its_field() {
     type Row = (&'static str, fn(&mut Catalog));
-    let rows: [Row; 46] = [
+    let rows: [Row; 48] = [
         ("scan_kinds[4].name", |c| c.scan_kinds.push(c.scan_kinds[0].clone())),
         ("scan_kinds[0].credits", |c| c.scan_kinds[0].credits = -1),
         ("scan_kinds[0].credits", |c| c.scan_kinds[0].credits = MAX_CREDITS + 1),
@@ -151,6 +155,13 @@ fn each_fault_is_told_at_its_field() {
         ("prices[0].unit_price_minor", |c| c.prices[0].unit_price_minor = -1),
         ("prices[0].currency", |c| c.prices[0].currency = "usd".to_owned()),
         ("prices[0].currency", |c| c.prices[0].currency.clear()),
+        // One currency a type: within plans, plans and the rest.
+        ("prices[0].currency", |c| c.prices[0].currency = "EUR".to_owned()),
+        ("plans[1].prices[0].currency", |c| {
+            c.plans[1]
+                .prices
+                .push(CreditPrice { currency: "EUR".to_owned(), ..price("scan", &[]) });
+        }),
         ("prices[0].packs[0].provider", |c| c.prices[0].packs[0].provider = "\n".to_owned()),
         ("prices[0].packs[0].credits_per_unit", |c| c.prices[0].packs[0].credits_per_unit = 0),
         ("scan_kinds", |c| {

@@ -123,11 +123,12 @@ fn confirmed_payments() -> impl Strategy<Value = Vec<(i64, Change)>> {
     })
 }
 
-fn command(action: Action) -> Change {
+pub(crate) fn command(action: Action) -> Change {
     Change::Command(Command { account_id: account_id(), actor: "tester".to_owned(), action })
 }
 
-fn changes() -> impl Strategy<Value = Change> {
+/// What happens around the account, and what is asked of it.
+pub(crate) fn changes() -> impl Strategy<Value = Change> {
     prop_oneof![
         60 => actions().prop_map(command),
         4 => subscriptions().prop_map(Change::Subscribe),

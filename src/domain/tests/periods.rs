@@ -16,7 +16,7 @@ use creditgate::{
 };
 
 use super::{
-    super::periods::{Period, PeriodCredits, allowances, grant_period, operation_id},
+    super::periods::{Period, PeriodCredits, allowances, bring, operation_id, outstanding_key},
     generate::start,
     model::next_lot_id,
     support::{Gate, scan_credits},
@@ -32,21 +32,27 @@ fn plan(rollover: Rollover) -> Plan {
     plan
 }
 
-/// Begins a period of "sub", of this many plans' allowances.
+/// Begins a period of "sub", of this many plans' allowances: the lots of what had
+/// not been granted.
 fn begin(gate: &mut Gate, number: i64, plan: &Plan, quantity: i64) -> Vec<Lot> {
     let id = SubscriptionId::new("sub").unwrap();
     let period = Period { subscription_id: &id, start: month(number), end: month(number + 1) };
-    let brought = allowances(plan, BillingInterval::Month, quantity).unwrap();
     gate.now = gate.now.max(month(number));
-    loop {
+    let mut lots = Vec::new();
+    for brought in allowances(plan, BillingInterval::Month, quantity).unwrap() {
+        let credit_type = &brought.credit_type;
+        let mut key = outstanding_key(&gate.state, &period, credit_type);
+        if let Err(Halt::Missing(missing)) = key {
+            gate.supply(missing);
+            key = outstanding_key(&gate.state, &period, credit_type);
+        }
+        let Some(key) = key.unwrap() else { continue };
         let catalog = gate.catalog.clone();
         let context = Context { now: gate.now, catalog: &catalog, new_lot_id: next_lot_id };
-        match grant_period(&mut gate.state, &context, &period, brought.clone(), "tester") {
-            Ok(lots) => return lots,
-            Err(Halt::Missing(missing)) => gate.supply(missing),
-            Err(Halt::Refused(refusal)) => panic!("{refusal}"),
-        }
+        let made = bring(&mut gate.state, &context, &period, key, &brought, "tester");
+        lots.push(made.unwrap());
     }
+    lots
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use creditgate::{
     clock::Timestamp,
     domain::{
+        catalog_check::check,
         command::{Action, Command, Outcome, Refusal},
         context::Context,
         due,
@@ -12,6 +13,7 @@ use proptest::prelude::*;
 
 use super::{
     audit::audit,
+    billing_catalog::billing_catalog,
     generate::{Change, Step, catalog, histories},
     model::{Model, next_lot_id},
     support::Gate,
@@ -162,6 +164,7 @@ fn agree(
 #[test]
 fn the_generated_catalogs_are_good() {
     for bits in 0..=u8::MAX {
-        assert_eq!(super::super::catalog_check::check(&catalog(bits)), Ok(()));
+        assert_eq!(check(&catalog(bits)), Ok(()));
+        assert_eq!(check(&billing_catalog(bits)), Ok(()));
     }
 }

@@ -120,10 +120,18 @@ impl Gate {
         loop {
             let context =
                 Context { now: self.now, catalog: &self.catalog, new_lot_id: next_lot_id };
-            match decide(&mut self.state, &command, &context) {
-                Ok(outcome) => return Ok(outcome),
-                Err(Halt::Refused(refusal)) => return Err(refusal),
+            let mut state = self.state.clone();
+            let decided = decide(&mut state, &command, &context);
+            match decided {
                 Err(Halt::Missing(missing)) => self.supply(missing),
+                Ok(outcome) => {
+                    self.state = state;
+                    return Ok(outcome);
+                }
+                Err(Halt::Refused(refusal)) => {
+                    self.state = state;
+                    return Err(refusal);
+                }
             }
         }
     }

@@ -12,7 +12,8 @@ use crate::{
     store::queries::AccountBooks,
 };
 
-/// Replays the entries; `remaining` is what they leave in each lot.
+/// Replays the entries; `remaining` is what they leave in each lot, nothing where
+/// none has touched it yet.
 pub(super) fn check(
     books: &AccountBooks,
     credit_type: &CreditType,
@@ -73,16 +74,21 @@ pub(super) fn check(
             if lot.credit_type != *credit_type {
                 say(format!("lot {} is of type {}", portion.lot_id, lot.credit_type));
             }
-            let left = remaining.entry(portion.lot_id).or_default();
-            // A lot is filled by its grant; a restored one by what returned.
-            let fills = entry.kind == EntryKind::Grant
-                || (lot.source == LotSource::Restored && lot.create_time == entry.create_time);
-            *left = left.saturating_add(effect.available.saturating_mul(portion.credits));
-            if *left < 0 || *left > lot.credits {
+            let before = remaining.get(&portion.lot_id).copied();
+            let moved = effect.available.saturating_mul(portion.credits);
+            let left = before.unwrap_or(0).saturating_add(moved);
+            remaining.insert(portion.lot_id, left);
+            if left < 0 || left > lot.credits {
                 say(format!("leaves {left} of {} credits in lot {}", lot.credits, portion.lot_id));
             }
-            if fills && effect.available > 0 && *left != lot.credits {
-                say(format!("fills lot {} with {left} of {}", portion.lot_id, lot.credits));
+            // A lot is filled at once: by its grant, a restored one by what returned.
+            let fills = entry.kind == EntryKind::Grant || lot.source == LotSource::Restored;
+            if before.is_none() && (left != lot.credits || !fills) {
+                let kind = entry.kind;
+                say(format!(
+                    "fills lot {} with {left} of {} by a {kind:?}",
+                    portion.lot_id, lot.credits
+                ));
             }
         }
         if entry.hash_version != HASH_VERSION {

@@ -1,17 +1,18 @@
-//! What a decision turned out to lack: read for blocks and limits only, so that
-//! a scan that may run never pays for it.
+//! What a decision turned out to lack: read for blocks, limits and billing only,
+//! so that a scan that may run never pays for it.
 
 use std::collections::BTreeMap;
 
 use sqlx::PgConnection;
 
-use super::Demand;
+use super::{Demand, read};
 use crate::{
     domain::{
         account::{AccountState, Holder, HolderScope, Missing},
+        command::OperationKey,
         verdict::PendingPayment,
     },
-    ids::{AccountId, CreditType, ProjectId, ReservationId},
+    ids::{AccountId, CreditType, LotId, ProjectId, ReservationId},
     store::{StoreError, rows::id},
 };
 
@@ -25,12 +26,13 @@ pub(super) async fn supply(
     let mut scopes = Vec::new();
     let mut projects = Vec::new();
     let mut payers = Vec::new();
+    let mut operations = Vec::new();
     for demand in demands {
         match &demand.missing {
             Missing::Holders(scope) => scopes.push((&demand.account_id, scope, demand.limit)),
             Missing::ProjectSlots(project) => projects.push((&demand.account_id, project)),
             Missing::PendingPayments => payers.push(&demand.account_id),
-            Missing::Operation(_) => {}
+            Missing::Operation(key) => operations.push((demand.account_id.clone(), key.clone())),
         }
     }
     if !scopes.is_empty() {
@@ -42,7 +44,23 @@ pub(super) async fn supply(
     if !payers.is_empty() {
         pending_payments(connection, &payers, accounts).await?;
     }
-    Ok(())
+    operations_with_lots(connection, &operations, accounts).await
+}
+
+async fn operations_with_lots(
+    connection: &mut PgConnection,
+    wanted: &[(AccountId, OperationKey)],
+    accounts: &mut States,
+) -> Result<(), StoreError> {
+    read::operations(connection, wanted, accounts).await?;
+    let lots: Vec<(AccountId, LotId)> = wanted
+        .iter()
+        .filter_map(|(account, key)| {
+            let lot_id = accounts.get(account)?.operations.get(key)?.lot_id?;
+            Some((account.clone(), lot_id))
+        })
+        .collect();
+    read::lots_by_id(connection, &lots, accounts).await
 }
 
 async fn holders(

@@ -20,6 +20,7 @@ pub(in crate::store) struct AccountRow {
     pub suspension_reason: String,
     pub display_name: String,
     pub billing_email: String,
+    pub lapse_time: Option<Timestamp>,
     pub create_time: Timestamp,
 }
 
@@ -34,7 +35,7 @@ impl AccountRow {
             suspension_reason: self.suspension_reason,
             held_scans: self.held_scans,
             subscriptions: self.subscriptions,
-            lapse_time: None,
+            lapse_time: self.lapse_time,
             create_time: self.create_time,
         })
     }
@@ -58,7 +59,7 @@ pub(super) async fn wait(
         AccountRow,
         r#"
         SELECT a.account_id, a.version, a.held_scans, a.subscriptions, a.suspended,
-               a.suspension_reason, a.display_name, a.billing_email, a.create_time
+               a.suspension_reason, a.display_name, a.billing_email, a.lapse_time, a.create_time
           FROM accounts a
          WHERE a.account_id = ANY ($1::text[])
          ORDER BY a.account_id
@@ -80,7 +81,7 @@ pub(super) async fn skip(
         AccountRow,
         r#"
         SELECT a.account_id, a.version, a.held_scans, a.subscriptions, a.suspended,
-               a.suspension_reason, a.display_name, a.billing_email, a.create_time
+               a.suspension_reason, a.display_name, a.billing_email, a.lapse_time, a.create_time
           FROM accounts a
          WHERE a.account_id = ANY ($1::text[])
          ORDER BY a.account_id
@@ -110,7 +111,7 @@ pub(in crate::store) async fn look(
         AccountRow,
         r#"
         SELECT a.account_id, a.version, a.held_scans, a.subscriptions, a.suspended,
-               a.suspension_reason, a.display_name, a.billing_email, a.create_time
+               a.suspension_reason, a.display_name, a.billing_email, a.lapse_time, a.create_time
           FROM accounts a
          WHERE a.account_id = ANY ($1::text[])
          ORDER BY a.account_id

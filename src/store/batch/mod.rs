@@ -5,13 +5,14 @@
 
 mod demand;
 mod lock;
+mod named;
 mod read;
 mod write;
 
 pub(super) use lock::look;
-pub(super) use read::SubscriptionRow;
+pub use named::Named;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use sqlx::{Connection, Executor, PgConnection};
 
@@ -20,26 +21,13 @@ use tokio::time;
 use super::{Cell, StoreError, connect::CLOSE_TIMEOUT};
 use crate::{
     clock::Timestamp,
-    domain::{
-        account::{Account, AccountState, Missing},
-        command::{Action, Command, OperationKey},
-    },
-    ids::{AccountId, ProjectId, ReservationId},
+    domain::account::{Account, AccountState, Missing},
+    ids::AccountId,
 };
 
 /// A connection of a lane's own.
 #[derive(Debug)]
 pub struct LaneConnection(PgConnection);
-
-/// What a batch of commands names: all that has to be read to decide it.
-#[derive(Debug, Default)]
-pub struct Named {
-    /// Accounts, in the order in which they are locked.
-    pub accounts: BTreeSet<AccountId>,
-    reservations: BTreeSet<(AccountId, ReservationId)>,
-    operations: BTreeSet<(AccountId, OperationKey)>,
-    projects: BTreeSet<(AccountId, ProjectId)>,
-}
 
 /// What was read, under the locks.
 #[derive(Debug)]
@@ -61,53 +49,6 @@ pub struct Demand {
     pub missing: Missing,
     /// At most so many holders are of interest.
     pub limit: i64,
-}
-
-impl Named {
-    /// What these commands name.
-    pub fn by<'c>(commands: impl Iterator<Item = &'c Command>) -> Self {
-        let mut named = Self::default();
-        for command in commands {
-            let account = &command.account_id;
-            named.accounts.insert(account.clone());
-            match &command.action {
-                Action::Check(scan) => {
-                    named.projects.extend(scan.project_id.clone().map(|id| (account.clone(), id)));
-                }
-                Action::Reserve(reserve) => {
-                    let project = reserve.scan.project_id.clone();
-                    named.projects.extend(project.map(|id| (account.clone(), id)));
-                    named.reservations.insert((account.clone(), reserve.reservation_id.clone()));
-                }
-                Action::Extend { reservation_id, .. }
-                | Action::Commit { reservation_id, .. }
-                | Action::Release { reservation_id, .. }
-                | Action::ExpireLease { reservation_id } => {
-                    named.reservations.insert((account.clone(), reservation_id.clone()));
-                }
-                Action::Grant(grant) => {
-                    named.operations.insert((account.clone(), grant.key.clone()));
-                }
-                Action::Revoke(revoke) => {
-                    named.operations.insert((account.clone(), revoke.key.clone()));
-                }
-                Action::SetSuspension { .. }
-                | Action::ApplyDue
-                | Action::StartSubscription(_)
-                | Action::RenewSubscription { .. }
-                | Action::ChangePlan { .. }
-                | Action::CancelSubscription { .. }
-                | Action::ResumeSubscription { .. }
-                | Action::ImportSubscription(_)
-                | Action::BeginTopUp(_)
-                | Action::ConfirmTopUp { .. }
-                | Action::FailTopUp { .. }
-                | Action::ExpireTopUp { .. }
-                | Action::ApplyEvent(_) => {}
-            }
-        }
-        named
-    }
 }
 
 impl LaneConnection {
@@ -197,7 +138,8 @@ impl LaneConnection {
         demand::supply(&mut self.0, demands, accounts).await
     }
 
-    /// Writes what became of the accounts: `(as it was read, as it is now)`.
+    /// Writes what became of the accounts: `(as it was read, as it is now)`,
+    /// decided at `now` by the catalog of that revision.
     ///
     /// # Errors
     ///
@@ -205,9 +147,11 @@ impl LaneConnection {
     /// where a constraint did not.
     pub async fn write<'s>(
         &mut self,
+        now: Timestamp,
+        catalog_revision: i64,
         changes: impl Iterator<Item = (&'s AccountState, &'s AccountState)>,
     ) -> Result<(), StoreError> {
-        write::write(&mut self.0, changes).await
+        write::write(&mut self.0, now, catalog_revision, changes).await
     }
 
     /// Commits. Where this fails, what became of the transaction is unknown.

@@ -1,7 +1,10 @@
 //! What a batch reads under its locks: the clock, the catalog's revision, and
 //! each account as far as the commands name it.
 
-use std::collections::BTreeMap;
+mod payments;
+mod subscriptions;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::PgConnection;
 use sqlx::types::Json;
@@ -11,10 +14,9 @@ use crate::{
     clock::Timestamp,
     domain::{
         account::{Account, AccountState, Operation},
-        command::OperationKind,
-        subscription::{BillingInterval, Subscription, SubscriptionStatus},
+        command::{OperationKey, OperationKind},
     },
-    ids::{AccountId, CreditType, LotId, OperationId, PlanName, ProjectId, SubscriptionId},
+    ids::{AccountId, CreditType, LotId, OperationId, ProjectId},
     store::{
         StoreError,
         rows::{BalanceRow, LotRow, ReservationRow, id, known},
@@ -35,15 +37,27 @@ pub(super) async fn read(
         .collect();
     let (now, catalog_revision) = balances(connection, &mut accounts).await?;
     reservations(connection, named, &mut accounts).await?;
-    operations(connection, named, &mut accounts).await?;
+    payments::reports(connection, named, &mut accounts).await?;
+    payments::top_ups(connection, named, &mut accounts).await?;
+    let wanted = of_known(&named.operations, &accounts).cloned().collect::<Vec<_>>();
+    operations(connection, &wanted, &mut accounts).await?;
     lots(connection, &mut accounts).await?;
     projects(connection, named, &mut accounts).await?;
-    subscriptions(connection, &mut accounts).await?;
+    subscriptions::live(connection, &mut accounts).await?;
+    subscriptions::named(connection, named, &mut accounts).await?;
     Ok(Snapshot { now: fixed_now.unwrap_or(now), catalog_revision, accounts })
 }
 
 fn keys(accounts: &States) -> Vec<String> {
     accounts.keys().map(ToString::to_string).collect()
+}
+
+/// What is named of accounts that were found.
+fn of_known<'n, T>(
+    named: &'n BTreeSet<(AccountId, T)>,
+    accounts: &States,
+) -> impl Iterator<Item = &'n (AccountId, T)> {
+    named.iter().filter(|(account, _)| accounts.contains_key(account))
 }
 
 /// The state that a row belongs to; rows are only asked for locked accounts.
@@ -126,12 +140,10 @@ async fn reservations(
     named: &Named,
     accounts: &mut States,
 ) -> Result<(), StoreError> {
-    let (account_ids, reservation_ids): (Vec<String>, Vec<String>) = named
-        .reservations
-        .iter()
-        .filter(|(account, _)| accounts.contains_key(account))
-        .map(|(account, reservation)| (account.to_string(), reservation.to_string()))
-        .unzip();
+    let (account_ids, reservation_ids): (Vec<String>, Vec<String>) =
+        of_known(&named.reservations, accounts)
+            .map(|(account, reservation)| (account.to_string(), reservation.to_string()))
+            .unzip();
     if account_ids.is_empty() {
         return Ok(());
     }
@@ -162,18 +174,23 @@ async fn reservations(
     Ok(())
 }
 
-async fn operations(
+/// Operations by their keys. Where there is none, that is known from then on.
+pub(super) async fn operations(
     connection: &mut PgConnection,
-    named: &Named,
+    wanted: &[(AccountId, OperationKey)],
     accounts: &mut States,
 ) -> Result<(), StoreError> {
-    let wanted = || named.operations.iter().filter(|(account, _)| accounts.contains_key(account));
-    let account_ids: Vec<String> = wanted().map(|(account, _)| account.to_string()).collect();
-    let kinds: Vec<i16> = wanted().map(|(_, (kind, _))| *kind as i16).collect();
-    let operation_ids: Vec<String> = wanted().map(|(_, (_, id))| id.to_string()).collect();
-    if account_ids.is_empty() {
+    if wanted.is_empty() {
         return Ok(());
     }
+    for (account, key) in wanted {
+        if let Some(state) = accounts.get_mut(account) {
+            state.looked_up.insert(key.clone());
+        }
+    }
+    let account_ids: Vec<String> = wanted.iter().map(|(account, _)| account.to_string()).collect();
+    let kinds: Vec<i16> = wanted.iter().map(|(_, (kind, _))| *kind as i16).collect();
+    let operation_ids: Vec<String> = wanted.iter().map(|(_, (_, id))| id.to_string()).collect();
     let rows = sqlx::query!(
         r#"
         SELECT o.account_id, o.kind, o.operation_id, o.credit_type, o.credits, o.expire_time,
@@ -209,14 +226,16 @@ async fn operations(
     Ok(())
 }
 
-/// The open lots, and those that named reservations and operations refer to.
+/// The open lots, and those that named reservations, operations and payments
+/// refer to.
 async fn lots(connection: &mut PgConnection, accounts: &mut States) -> Result<(), StoreError> {
     let mut account_ids = Vec::new();
     let mut lot_ids = Vec::new();
     for (account, state) in accounts.iter() {
         let pinned = state.reservations.values().flat_map(|r| r.portions.iter().map(|p| p.lot_id));
         let granted = state.operations.values().filter_map(|operation| operation.lot_id);
-        for lot_id in pinned.chain(granted) {
+        let bought = state.purchases.iter().map(|purchase| purchase.lot_id);
+        for lot_id in pinned.chain(granted).chain(bought) {
             account_ids.push(account.to_string());
             lot_ids.push(lot_id.0);
         }
@@ -255,17 +274,49 @@ async fn lots(connection: &mut PgConnection, accounts: &mut States) -> Result<()
     Ok(())
 }
 
+/// Lots by their ids, where they have not been read yet.
+pub(super) async fn lots_by_id(
+    connection: &mut PgConnection,
+    wanted: &[(AccountId, LotId)],
+    accounts: &mut States,
+) -> Result<(), StoreError> {
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let account_ids: Vec<String> = wanted.iter().map(|(account, _)| account.to_string()).collect();
+    let lot_ids: Vec<_> = wanted.iter().map(|(_, lot_id)| lot_id.0).collect();
+    let rows = sqlx::query_as!(
+        LotRow,
+        r#"
+        SELECT l.account_id, l.lot_id, l.credit_type, l.source, l.credits, l.remaining,
+               l.unrecovered, l.expire_time, l.create_time, l.reference
+          FROM UNNEST($1::text[], $2::uuid[]) AS k (account_id, lot_id)
+         CROSS JOIN LATERAL (
+               SELECT * FROM lots l WHERE l.account_id = k.account_id AND l.lot_id = k.lot_id
+                LIMIT 1) l
+        "#,
+        &account_ids,
+        &lot_ids
+    )
+    .fetch_all(connection)
+    .await?;
+    for row in rows {
+        let state = state(accounts, &row.account_id)?;
+        let lot = row.decode()?;
+        state.lots.entry(lot.lot_id).or_insert(lot);
+    }
+    Ok(())
+}
+
 async fn projects(
     connection: &mut PgConnection,
     named: &Named,
     accounts: &mut States,
 ) -> Result<(), StoreError> {
-    let (account_ids, project_ids): (Vec<String>, Vec<String>) = named
-        .projects
-        .iter()
-        .filter(|(account, _)| accounts.contains_key(account))
-        .map(|(account, project)| (account.to_string(), project.to_string()))
-        .unzip();
+    let (account_ids, project_ids): (Vec<String>, Vec<String>) =
+        of_known(&named.projects, accounts)
+            .map(|(account, project)| (account.to_string(), project.to_string()))
+            .unzip();
     if account_ids.is_empty() {
         return Ok(());
     }
@@ -288,76 +339,4 @@ async fn projects(
         state(accounts, &row.account_id)?.projects.insert(project);
     }
     Ok(())
-}
-
-/// Only of accounts that ever had one: their row says so.
-async fn subscriptions(
-    connection: &mut PgConnection,
-    accounts: &mut States,
-) -> Result<(), StoreError> {
-    let account_ids: Vec<String> = accounts
-        .iter()
-        .filter(|(_, state)| state.account.subscriptions > 0)
-        .map(|(account, _)| account.to_string())
-        .collect();
-    if account_ids.is_empty() {
-        return Ok(());
-    }
-    let rows = sqlx::query_as!(
-        SubscriptionRow,
-        r#"
-        SELECT s.account_id, s.subscription_id, s.plan, s.status, s.billing_interval, s.provider,
-               s.period_start_time, s.period_end_time, s.cancel_at_period_end
-          FROM UNNEST($1::text[]) AS k (account_id)
-         CROSS JOIN LATERAL (
-               SELECT * FROM subscriptions s
-                WHERE s.account_id = k.account_id AND s.end_time IS NULL
-                LIMIT 1000) s
-        "#,
-        &account_ids
-    )
-    .fetch_all(connection)
-    .await?;
-    for row in rows {
-        let state = state(accounts, &row.account_id)?;
-        state.subscriptions.push(row.decode()?);
-    }
-    for state in accounts.values_mut() {
-        state.subscriptions.sort_by(|a, b| a.subscription_id.cmp(&b.subscription_id));
-    }
-    Ok(())
-}
-
-/// A row of `subscriptions`.
-pub(in crate::store) struct SubscriptionRow {
-    pub account_id: String,
-    pub subscription_id: String,
-    pub plan: String,
-    pub status: i16,
-    pub billing_interval: i16,
-    pub provider: String,
-    pub period_start_time: Timestamp,
-    pub period_end_time: Timestamp,
-    pub cancel_at_period_end: bool,
-}
-
-impl SubscriptionRow {
-    pub(in crate::store) fn decode(self) -> Result<Subscription, StoreError> {
-        let (status, interval) = (self.status, self.billing_interval);
-        Ok(Subscription {
-            subscription_id: id(&self.subscription_id, SubscriptionId::new)?,
-            plan: id(&self.plan, PlanName::new)?,
-            status: known(SubscriptionStatus::from_number(status), "status", status)?,
-            interval: known(BillingInterval::from_number(interval), "interval", interval)?,
-            provider: self.provider,
-            period_start_time: self.period_start_time,
-            period_end_time: self.period_end_time,
-            cancel_at_period_end: self.cancel_at_period_end,
-            anchor_time: self.period_start_time,
-            create_time: self.period_start_time,
-            end_time: None,
-            sent: None,
-            provider_time: None,
-        })
-    }
 }

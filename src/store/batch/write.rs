@@ -5,18 +5,22 @@
 use sqlx::{PgConnection, postgres::PgQueryResult};
 
 use crate::{
+    clock::Timestamp,
     domain::{
         account::{Account, AccountState},
         credit::{Balance, Lot},
         reservation::Reservation,
-        subscription::SubscriptionStatus,
     },
     ids::{AccountId, CreditType},
     store::StoreError,
 };
 
+mod adjustments;
 mod columns;
 mod history;
+mod payments;
+mod subscriptions;
+mod top_ups;
 
 use columns::Portions;
 
@@ -25,14 +29,19 @@ type Change<'s> = (&'s AccountState, &'s AccountState);
 
 pub(super) async fn write<'s>(
     connection: &mut PgConnection,
+    now: Timestamp,
+    catalog_revision: i64,
     changes: impl Iterator<Item = Change<'s>>,
 ) -> Result<(), StoreError> {
     let changes: Vec<Change<'s>> = changes.collect();
+    subscriptions::hold_catalog(connection, catalog_revision, &changes).await?;
     account_rows(connection, &changes).await?;
     balances(connection, &changes).await?;
     lots(connection, &changes).await?;
     reservations(connection, &changes).await?;
-    subscriptions(connection, &changes).await?;
+    subscriptions::write(connection, &changes).await?;
+    top_ups::write(connection, &changes).await?;
+    payments::write(connection, now, &changes).await?;
     history::entries(connection, &changes).await?;
     history::operations(connection, &changes).await?;
     history::notices(connection, &changes).await
@@ -63,6 +72,7 @@ async fn account_rows(
     let versions: Vec<i64> = changed.iter().map(|(old, _)| old.version).collect();
     let held: Vec<i64> = changed.iter().map(|(_, new)| new.held_scans).collect();
     let subscriptions: Vec<i64> = changed.iter().map(|(_, new)| new.subscriptions).collect();
+    let lapses: Vec<_> = changed.iter().map(|(_, new)| new.lapse_time).collect();
     let suspended: Vec<bool> = changed.iter().map(|(_, new)| new.suspended).collect();
     let reasons: Vec<String> =
         changed.iter().map(|(_, new)| new.suspension_reason.clone()).collect();
@@ -71,10 +81,11 @@ async fn account_rows(
         UPDATE accounts a
            SET version = a.version + 1, held_scans = u.held_scans,
                subscriptions = u.subscriptions, suspended = u.suspended,
-               suspension_reason = u.suspension_reason
+               suspension_reason = u.suspension_reason, lapse_time = u.lapse_time
           FROM UNNEST($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::boolean[],
-                      $6::text[])
-               AS u (account_id, version, held_scans, subscriptions, suspended, suspension_reason)
+                      $6::text[], $7::timestamptz[])
+               AS u (account_id, version, held_scans, subscriptions, suspended, suspension_reason,
+                     lapse_time)
          WHERE a.account_id = u.account_id AND a.version = u.version
         "#,
         &keys,
@@ -82,7 +93,8 @@ async fn account_rows(
         &held,
         &subscriptions,
         &suspended,
-        &reasons
+        &reasons,
+        &lapses as &[Option<Timestamp>]
     )
     .execute(connection)
     .await?;
@@ -168,7 +180,7 @@ struct BalanceColumns {
     spent: Vec<i64>,
     held: Vec<i64>,
     sequences: Vec<i64>,
-    times: Vec<crate::clock::Timestamp>,
+    times: Vec<Timestamp>,
     hashes: Vec<Vec<u8>>,
 }
 
@@ -258,7 +270,7 @@ async fn lots(connection: &mut PgConnection, changes: &[Change<'_>]) -> Result<(
             &credits,
             &remaining,
             &unrecovered,
-            &expiries as &[Option<crate::clock::Timestamp>],
+            &expiries as &[Option<Timestamp>],
             &times,
             &references
         )
@@ -336,7 +348,7 @@ async fn update_reservations(
         &late,
         &committed,
         &expiries,
-        &settled as &[Option<crate::clock::Timestamp>],
+        &settled as &[Option<Timestamp>],
         &lots.ids,
         &lots.credits,
         &lots.from,
@@ -348,41 +360,4 @@ async fn update_reservations(
     .execute(connection)
     .await?;
     expect(&result, updated.len(), "reservations")
-}
-
-/// Ends those that were found to have ended; that the account row counts them
-/// was decided with it.
-async fn subscriptions(
-    connection: &mut PgConnection,
-    changes: &[Change<'_>],
-) -> Result<(), StoreError> {
-    let mut keys = Vec::new();
-    let mut ids = Vec::new();
-    for (old, new) in changes {
-        for (read, subscription) in old.subscriptions.iter().zip(&new.subscriptions) {
-            if read.status != subscription.status
-                && subscription.status == SubscriptionStatus::Canceled
-            {
-                keys.push(new.account.account_id.to_string());
-                ids.push(subscription.subscription_id.to_string());
-            }
-        }
-    }
-    if keys.is_empty() {
-        return Ok(());
-    }
-    let result = sqlx::query!(
-        r#"
-        UPDATE subscriptions s
-           SET status = 5, end_time = s.period_end_time
-          FROM UNNEST($1::text[], $2::text[]) AS u (account_id, subscription_id)
-         WHERE s.account_id = u.account_id AND s.subscription_id = u.subscription_id
-           AND s.end_time IS NULL
-        "#,
-        &keys,
-        &ids
-    )
-    .execute(connection)
-    .await?;
-    expect(&result, keys.len(), "subscriptions")
 }

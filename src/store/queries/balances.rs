@@ -44,7 +44,7 @@ impl Cell {
             "SELECT 1 AS one FROM accounts WHERE account_id = $1",
             account_id.as_str()
         )
-        .fetch_optional(&self.pool)
+        .fetch_optional(&mut *self.pool.acquire().await?)
         .await?;
         Ok(row.is_some())
     }
@@ -76,6 +76,7 @@ impl Cell {
         head: i64,
         time: Timestamp,
     ) -> Result<Option<Balance>, StoreError> {
+        let mut connection = self.pool.acquire().await?;
         let (mut low, mut high) = (0, head);
         while low < high {
             let middle = low + (high - low + 1) / 2;
@@ -88,7 +89,7 @@ impl Cell {
                 credit_type.as_str(),
                 middle
             )
-            .fetch_optional(&self.pool)
+            .fetch_optional(&mut *connection)
             .await?;
             let made = made.ok_or_else(|| {
                 StoreError::Corrupt(format!("account {account_id} lacks entry {middle}"))
@@ -111,7 +112,7 @@ impl Cell {
             credit_type.as_str(),
             low
         )
-        .fetch_optional(&self.pool)
+        .fetch_optional(&mut *connection)
         .await?;
         Ok(row.map(EntryRow::decode).transpose()?.map(|entry| entry.balance_after()))
     }

@@ -1,12 +1,12 @@
-//! What a worker has to do: holds whose lease has run out, and accounts with
-//! something due that nobody calls for.
+//! What a worker has to do: holds whose lease has run out, payments that are no
+//! longer waited for, and accounts with something due that nobody calls for.
 //!
-//! Both are read page by page, each page after the last row of the one before:
+//! All are read page by page, each page after the last row of the one before:
 //! what cannot be settled just now stands in nobody's way.
 
 use crate::{
     clock::Timestamp,
-    ids::{AccountId, ReservationId},
+    ids::{AccountId, OperationId, ReservationId},
     store::{Cell, StoreError, rows::id},
 };
 
@@ -19,6 +19,17 @@ pub struct ExpiredHold {
     pub account_id: AccountId,
     /// The reservation.
     pub reservation_id: ReservationId,
+}
+
+/// A top-up whose payment was waited for long enough when it was looked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExpiredTopUp {
+    /// Until when it was waited for.
+    pub expire_time: Timestamp,
+    /// The account.
+    pub account_id: AccountId,
+    /// The top-up.
+    pub top_up_id: OperationId,
 }
 
 /// An account on which something was due when it was looked for.
@@ -59,7 +70,7 @@ impl Cell {
             after.map(|hold| hold.reservation_id.as_str()),
             limit
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.pool.acquire().await?)
         .await?;
         rows.into_iter()
             .map(|row| {
@@ -72,9 +83,50 @@ impl Cell {
             .collect()
     }
 
+    /// Up to `limit` top-ups whose payment is no longer waited for, the oldest
+    /// first, those after `after`.
+    ///
+    /// # Errors
+    ///
+    /// The database is away.
+    pub async fn expired_top_ups(
+        &self,
+        now: Option<Timestamp>,
+        after: Option<&ExpiredTopUp>,
+        limit: i64,
+    ) -> Result<Vec<ExpiredTopUp>, StoreError> {
+        let rows = sqlx::query!(
+            r#"
+            SELECT expire_time, account_id, top_up_id FROM top_ups
+             WHERE settle_time IS NULL AND expire_time <= coalesce($1::timestamptz, now())
+               AND expire_time >= coalesce($2::timestamptz, '-infinity')
+               AND ($2::timestamptz IS NULL OR (expire_time, account_id, top_up_id)
+                                               > ($2, $3::text COLLATE "C", $4::text COLLATE "C"))
+             ORDER BY expire_time, account_id, top_up_id LIMIT $5
+            "#,
+            now,
+            after.map(|top_up| top_up.expire_time),
+            after.map(|top_up| top_up.account_id.as_str()),
+            after.map(|top_up| top_up.top_up_id.as_str()),
+            limit
+        )
+        .fetch_all(&mut *self.pool.acquire().await?)
+        .await?;
+        rows.into_iter()
+            .map(|row| {
+                Ok(ExpiredTopUp {
+                    expire_time: row.expire_time,
+                    account_id: id(&row.account_id, AccountId::new)?,
+                    top_up_id: id(&row.top_up_id, OperationId::new)?,
+                })
+            })
+            .collect()
+    }
+
     /// Up to `limit` accounts with a lot that has expired, or a subscription
-    /// that has ended, and was not settled yet: the oldest first, those after
-    /// `after`. An account may come more than once.
+    /// that has ended or that this service has to renew, and was not settled
+    /// yet: the oldest first, those after `after`. An account may come more than
+    /// once.
     ///
     /// # Errors
     ///
@@ -97,7 +149,7 @@ impl Cell {
              UNION
             (SELECT DISTINCT period_end_time, account_id FROM subscriptions
               WHERE status <> 5 AND period_end_time <= coalesce($1::timestamptz, now())
-                AND (status = 1 OR cancel_at_period_end)
+                AND (status = 1 OR cancel_at_period_end OR (status = 2 AND provider = 'manual'))
                 AND period_end_time >= coalesce($2::timestamptz, '-infinity')
                 AND ($2::timestamptz IS NULL
                      OR (period_end_time, account_id) > ($2::timestamptz, $3::text COLLATE "C"))
@@ -109,7 +161,7 @@ impl Cell {
             after.map(|due| due.account_id.as_str()),
             limit
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.pool.acquire().await?)
         .await?;
         rows.into_iter()
             .map(|row| {

@@ -63,7 +63,7 @@ impl Cell {
             sequence,
             query.limit
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.pool.acquire().await?)
         .await?;
         rows.into_iter().map(EntryRow::decode).collect()
     }
@@ -98,7 +98,7 @@ impl Cell {
             account_id.as_str(),
             reservation_id.as_str()
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.pool.acquire().await?)
         .await?;
         rows.into_iter().map(EntryRow::decode).collect()
     }

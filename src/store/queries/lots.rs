@@ -66,7 +66,7 @@ impl Cell {
             after.map(|key| key.lot_id.0) as Option<Uuid>,
             query.limit
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.pool.acquire().await?)
         .await?;
         rows.into_iter().map(LotRow::decode).collect()
     }

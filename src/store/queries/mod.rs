@@ -5,13 +5,17 @@ mod balances;
 mod due;
 mod entries;
 mod grants;
+mod inbox;
 mod lots;
 mod reservations;
+mod top_ups;
 mod verify;
 
-pub use due::{DueAccount, ExpiredHold};
+pub use due::{DueAccount, ExpiredHold, ExpiredTopUp};
 pub use entries::EntryQuery;
 pub use grants::KnownGrant;
+pub use inbox::{InboxEvent, InboxFigure};
 pub use lots::{LotKey, LotQuery};
 pub use reservations::{ReservationKey, ReservationQuery};
+pub use top_ups::{TopUpKey, TopUpQuery};
 pub use verify::{AccountBooks, BookedOperation};

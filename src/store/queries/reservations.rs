@@ -72,7 +72,7 @@ impl Cell {
             account_id.as_str(),
             reservation_id.as_str()
         )
-        .fetch_optional(&self.pool)
+        .fetch_optional(&mut *self.pool.acquire().await?)
         .await?;
         row.map(ReservationRow::decode).transpose()
     }
@@ -118,7 +118,7 @@ impl Cell {
             after.map(|key| key.reservation_id.as_str()),
             query.limit
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.pool.acquire().await?)
         .await?;
         decode(rows)
     }
@@ -147,7 +147,7 @@ impl Cell {
             after.map(|key| key.reservation_id.as_str()),
             query.limit
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.pool.acquire().await?)
         .await?;
         decode(rows)
     }

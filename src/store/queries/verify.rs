@@ -1,21 +1,25 @@
 //! All that the books of an account consist of, in one snapshot.
 
-use sqlx::types::Json;
-use std::collections::BTreeMap;
+use sqlx::{PgConnection, types::Json};
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     domain::{
         account::Account,
-        command::OperationKind,
+        command::{OperationKey, OperationKind},
         credit::{Balance, Lot},
         entry::Entry,
+        payment::{Purchase, TopUp},
         reservation::Reservation,
+        subscription::{SentSubscription, Subscription},
     },
     ids::{AccountId, CreditType, LotId, OperationId},
     store::{
         Cell, StoreError,
         batch::look,
-        rows::{EntryRow, LotRow, ReservationRow, id, known},
+        rows::{
+            EntryRow, LotRow, PurchaseRow, ReservationRow, SubscriptionRow, TopUpRow, id, known,
+        },
     },
 };
 
@@ -34,20 +38,26 @@ pub struct AccountBooks {
     pub entries: Vec<Entry>,
     /// What brought credits in or took them back.
     pub operations: Vec<BookedOperation>,
+    /// Its subscriptions, ended ones too.
+    pub subscriptions: Vec<Subscription>,
+    /// All its top-ups.
+    pub top_ups: Vec<TopUp>,
+    /// What a provider's payments brought.
+    pub purchases: Vec<Purchase>,
+    /// These payments: provider and id.
+    pub transactions: BTreeSet<(String, String)>,
 }
 
 /// An operation, as far as the books need it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BookedOperation {
-    /// What it was.
-    pub kind: OperationKind,
-    /// Its key.
-    pub operation_id: OperationId,
+    /// What it was, and its id.
+    pub key: OperationKey,
     /// The type of credits.
     pub credit_type: CreditType,
     /// How many.
     pub credits: i64,
-    /// The lot that it made.
+    /// The lot that it made, or took back from.
     pub lot_id: Option<LotId>,
     /// Its entry.
     pub sequence: i64,
@@ -68,12 +78,16 @@ impl Cell {
                      UNION ALL SELECT account_id FROM lots
                      UNION ALL SELECT account_id FROM reservations
                      UNION ALL SELECT account_id FROM operations
+                     UNION ALL SELECT account_id FROM subscriptions
+                     UNION ALL SELECT account_id FROM top_ups
+                     UNION ALL SELECT account_id FROM purchases
+                     UNION ALL SELECT account_id FROM transactions
                      UNION ALL SELECT account_id FROM ledger_entries) o
              WHERE NOT EXISTS (SELECT 1 FROM accounts a WHERE a.account_id = o.account_id)
              LIMIT 100
             "#
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.pool.acquire().await?)
         .await?)
     }
 
@@ -92,7 +106,7 @@ impl Cell {
             after.map_or("", AccountId::as_str),
             limit
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.pool.acquire().await?)
         .await?;
         rows.into_iter().map(|row| id(&row, AccountId::new)).collect()
     }
@@ -107,7 +121,10 @@ impl Cell {
         let mut transaction =
             self.pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
         let account = look(&mut transaction, &[account_id.to_string()]).await?.pop();
-        let Some(account) = account else { return Ok(None) };
+        let Some(account) = account else {
+            transaction.commit().await?;
+            return Ok(None);
+        };
         let balances = super::balances::read(&mut transaction, account_id).await?;
         let lots = sqlx::query_as!(
             LotRow,
@@ -145,28 +162,12 @@ impl Cell {
         )
         .fetch_all(&mut *transaction)
         .await?;
-        let operations = sqlx::query!(
-            r#"
-            SELECT kind, operation_id, credit_type, credits, lot_id, sequence
-              FROM operations WHERE account_id = $1
-            "#,
-            account_id.as_str()
-        )
-        .fetch_all(&mut *transaction)
-        .await?;
-        let operations = operations
-            .into_iter()
-            .map(|row| {
-                Ok(BookedOperation {
-                    kind: known(OperationKind::from_number(row.kind), "operation", row.kind)?,
-                    operation_id: id(&row.operation_id, OperationId::new)?,
-                    credit_type: id(&row.credit_type, CreditType::new)?,
-                    credits: row.credits,
-                    lot_id: row.lot_id.map(LotId),
-                    sequence: row.sequence,
-                })
-            })
-            .collect::<Result<_, StoreError>>()?;
+        let operations = operations(&mut transaction, account_id).await?;
+        let subscriptions = subscriptions(&mut transaction, account_id).await?;
+        let top_ups = top_ups(&mut transaction, account_id).await?;
+        let purchases = purchases(&mut transaction, account_id).await?;
+        let transactions = transactions(&mut transaction, account_id).await?;
+        transaction.commit().await?;
         Ok(Some(AccountBooks {
             operations,
             account,
@@ -177,6 +178,105 @@ impl Cell {
                 .map(ReservationRow::decode)
                 .collect::<Result<_, _>>()?,
             entries: entries.into_iter().map(EntryRow::decode).collect::<Result<_, _>>()?,
+            subscriptions,
+            top_ups,
+            purchases,
+            transactions,
         }))
     }
+}
+
+async fn operations(
+    connection: &mut PgConnection,
+    account_id: &AccountId,
+) -> Result<Vec<BookedOperation>, StoreError> {
+    let rows = sqlx::query!(
+        r#"
+        SELECT kind, operation_id, credit_type, credits, lot_id, sequence
+          FROM operations WHERE account_id = $1
+        "#,
+        account_id.as_str()
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let kind = known(OperationKind::from_number(row.kind), "operation", row.kind)?;
+            Ok(BookedOperation {
+                key: (kind, id(&row.operation_id, OperationId::new)?),
+                credit_type: id(&row.credit_type, CreditType::new)?,
+                credits: row.credits,
+                lot_id: row.lot_id.map(LotId),
+                sequence: row.sequence,
+            })
+        })
+        .collect()
+}
+
+async fn subscriptions(
+    connection: &mut PgConnection,
+    account_id: &AccountId,
+) -> Result<Vec<Subscription>, StoreError> {
+    let rows = sqlx::query_as!(
+        SubscriptionRow,
+        r#"
+        SELECT account_id, subscription_id, plan, status, billing_interval, provider, anchor_time,
+               period_start_time, period_end_time, cancel_at_period_end, create_time, end_time,
+               sent AS "sent: Json<SentSubscription>", provider_time
+          FROM subscriptions WHERE account_id = $1
+        "#,
+        account_id.as_str()
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().map(SubscriptionRow::decode).collect()
+}
+
+async fn top_ups(
+    connection: &mut PgConnection,
+    account_id: &AccountId,
+) -> Result<Vec<TopUp>, StoreError> {
+    let rows = sqlx::query_as!(
+        TopUpRow,
+        r#"
+        SELECT account_id, top_up_id, credit_type, credits, price_minor, currency, status,
+               provider, provider_reference, reason, create_time, expire_time, settle_time
+          FROM top_ups WHERE account_id = $1
+        "#,
+        account_id.as_str()
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().map(TopUpRow::decode).collect()
+}
+
+async fn purchases(
+    connection: &mut PgConnection,
+    account_id: &AccountId,
+) -> Result<Vec<Purchase>, StoreError> {
+    let rows = sqlx::query_as!(
+        PurchaseRow,
+        r#"
+        SELECT account_id, provider, transaction_id, item_id, credit_type, operation_kind,
+               operation_id, lot_id, credits, paid_minor, reversed_credits
+          FROM purchases WHERE account_id = $1
+        "#,
+        account_id.as_str()
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().map(PurchaseRow::decode).collect()
+}
+
+async fn transactions(
+    connection: &mut PgConnection,
+    account_id: &AccountId,
+) -> Result<BTreeSet<(String, String)>, StoreError> {
+    let rows = sqlx::query!(
+        "SELECT provider, transaction_id FROM transactions WHERE account_id = $1",
+        account_id.as_str()
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.provider, row.transaction_id)).collect())
 }

@@ -1,6 +1,7 @@
 //! A database, a ledger and a server of its own for each test.
 
 mod db;
+pub mod hand;
 mod server;
 pub mod words;
 
