@@ -52,21 +52,29 @@ impl Billing {
         cell.cloned().ok_or(LedgerError::Unavailable)
     }
 
+    /// The cell that an account lives in.
+    ///
+    /// # Errors
+    ///
+    /// It does not exist, or the database is away.
+    pub(super) async fn cell_of(&self, account_id: &AccountId) -> Result<Cell, BillingError> {
+        let (database, id) = (self.database.clone(), account_id.clone());
+        let cell_id = detached(async move { database.cell_of(&id).await }).await?;
+        let cell_id = cell_id.ok_or_else(|| BillingError::account_not_found(account_id))?;
+        // In a cell that was opened after this server started: another one, or
+        // this one after a restart, serves it.
+        let cell = self.cells.iter().find(|cell| cell.cell_id == cell_id);
+        Ok(cell.cloned().ok_or(LedgerError::Unavailable)?)
+    }
+
     /// Reads an account.
     ///
     /// # Errors
     ///
     /// It does not exist, or the database is away.
     pub async fn account(&self, account_id: &AccountId) -> Result<Details, BillingError> {
-        let (database, cells, id) = (self.database.clone(), self.cells.clone(), account_id.clone());
-        let found = detached(async move {
-            let cell_id = database.cell_of(&id).await?;
-            match cells.iter().find(|cell| Some(cell.cell_id) == cell_id) {
-                Some(cell) => Ok(cell.accounts(&[id]).await?.pop()),
-                None => Ok(None),
-            }
-        })
-        .await?;
+        let (cell, id) = (self.cell_of(account_id).await?, account_id.clone());
+        let found = detached(async move { Ok(cell.accounts(&[id]).await?.pop()) }).await?;
         let found = found.ok_or_else(|| BillingError::account_not_found(account_id))?;
         Ok((found.account, found.subscriptions))
     }

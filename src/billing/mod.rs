@@ -1,10 +1,12 @@
-//! Accounts, projects, the catalog, and what providers report, as use cases.
+//! Accounts, projects, purchases, the catalog, and what providers report, as use
+//! cases.
 
 mod accounts;
 pub mod bulk;
 mod catalog;
 mod inbox;
 mod provider;
+mod top_ups;
 
 use crate::{
     domain::{catalog_check::Violation, command::Refusal},
@@ -13,11 +15,12 @@ use crate::{
     store::{Cell, Database},
 };
 
-/// What the inbox holds, and what an account is found by.
+/// What the inbox holds, what an account is found by, and how purchases are
+/// listed.
 pub use crate::store::{
     inbox::{InboxState, NewEvent, Settlement, TakenEvent},
     provider::{ClaimedBy, ProviderKeys},
-    queries::InboxFigure,
+    queries::{InboxFigure, TopUpKey, TopUpQuery},
 };
 pub use catalog::AppliedCatalog;
 pub use inbox::Inbox;
@@ -31,6 +34,14 @@ pub enum BillingError {
     /// The account exists with other fields.
     #[error("account {0} exists with another {1}")]
     AccountExists(AccountId, &'static str),
+    /// The payment is for another purchase, or another account's.
+    #[error("{provider} payment {transaction_id} is already that of another purchase")]
+    PaymentClaimed {
+        /// The provider.
+        provider: String,
+        /// Its payment.
+        transaction_id: String,
+    },
     /// The catalog breaks its own rules.
     #[error("the catalog is not valid")]
     CatalogInvalid(Vec<Violation>),
@@ -39,9 +50,15 @@ pub enum BillingError {
     PlansInUse(Vec<PlanName>),
 }
 
+impl From<Refusal> for BillingError {
+    fn from(refusal: Refusal) -> Self {
+        LedgerError::from(refusal).into()
+    }
+}
+
 impl BillingError {
     fn account_not_found(account_id: &AccountId) -> Self {
-        LedgerError::from(Refusal::AccountNotFound { account_id: account_id.clone() }).into()
+        Refusal::AccountNotFound { account_id: account_id.clone() }.into()
     }
 }
 

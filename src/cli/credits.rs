@@ -129,7 +129,7 @@ async fn revoke(
 
 /// Where it is not known whether the call was carried out, the id that was
 /// made up for it is what makes a second try harmless.
-fn name_new_id(given: Option<&str>, id: &str, error: &ClientError) {
+pub(super) fn name_new_id(given: Option<&str>, id: &str, error: &ClientError) {
     if given.is_none() && error.outcome_unknown() {
         output::note(&format!("it was asked for as --id {id}"));
     }

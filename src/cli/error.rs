@@ -123,12 +123,21 @@ fn advice(error: &ClientError) -> Option<&'static str> {
                 Some("the gate is of another version than this program, or --addr is no gate")
             }
             (_, "ACCOUNT_NOT_FOUND") => Some("`creditgate account create --account ID` makes one"),
-            (_, "SCAN_KIND_UNKNOWN" | "CREDIT_TYPE_UNKNOWN") => {
+            (_, "SCAN_KIND_UNKNOWN" | "CREDIT_TYPE_UNKNOWN" | "PLAN_UNKNOWN") => {
                 Some("`creditgate catalog show` lists them, `catalog apply FILE` sets them")
             }
             (_, "RESERVATION_SETTLED") => Some("a new attempt needs a new --id"),
             (_, "RESERVATION_ID_REUSED") => {
                 Some("this --id names another scan; a new attempt needs a new --id")
+            }
+            (_, "SUBSCRIPTION_AMBIGUOUS" | "SUBSCRIPTION_NOT_FOUND") => {
+                Some("`creditgate account show` lists them; --id says which one")
+            }
+            (_, "TOP_UP_ID_REUSED") => {
+                Some("this --id names another purchase; a new one needs a new --id")
+            }
+            (_, "NOT_FOR_SALE") => {
+                Some("`creditgate catalog show` tells the prices, of plans and without one")
             }
             _ => None,
         },

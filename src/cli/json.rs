@@ -30,6 +30,11 @@ pub(super) fn from_message<M: Message>(name: &str, message: &M) -> Result<Value,
     Ok(object(&message))
 }
 
+/// A list of them.
+pub(super) fn from_messages<M: Message>(name: &str, messages: &[M]) -> Result<Value, CliError> {
+    messages.iter().map(|message| from_message(name, message)).collect()
+}
+
 fn object(message: &DynamicMessage) -> Value {
     let descriptor = message.descriptor();
     if let Some(value) = well_known(&descriptor, message) {

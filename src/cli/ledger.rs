@@ -8,8 +8,8 @@ use super::{
     table::{Column, Table},
 };
 use crate::proto::{
-    GetBalanceRequest, ListLedgerEntriesRequest, ListLedgerEntriesResponse, ListLotsRequest,
-    ListLotsResponse,
+    Balance, GetBalanceRequest, LedgerEntry, ListLedgerEntriesRequest, ListLedgerEntriesResponse,
+    ListLotsRequest, ListLotsResponse, Lot,
 };
 
 /// How much of a long list.
@@ -135,24 +135,26 @@ pub(super) async fn balance(
             as_of: args.as_of,
         })
         .await?;
-    out.message("GetBalanceResponse", &response, |response| {
-        let mut table = Table::new([
-            Column::Left("TYPE"),
-            Column::Right("AVAILABLE"),
-            Column::Right("RESERVED"),
-            Column::Right("SPENT"),
-        ]);
-        for balance in &response.balances {
-            table.row([
-                balance.credit_type.clone(),
-                balance.available.to_string(),
-                balance.reserved.to_string(),
-                balance.spent.to_string(),
-            ]);
-        }
-        table.render_or("no credits yet")
-    })?;
+    out.message("GetBalanceResponse", &response, |response| balance_table(&response.balances))?;
     Ok(Outcome::Done)
+}
+
+pub(super) fn balance_table(balances: &[Balance]) -> String {
+    let mut table = Table::new([
+        Column::Left("TYPE"),
+        Column::Right("AVAILABLE"),
+        Column::Right("RESERVED"),
+        Column::Right("SPENT"),
+    ]);
+    for balance in balances {
+        table.row([
+            balance.credit_type.clone(),
+            balance.available.to_string(),
+            balance.reserved.to_string(),
+            balance.spent.to_string(),
+        ]);
+    }
+    table.render_or("no credits yet")
 }
 
 pub(super) async fn ledger(
@@ -177,11 +179,13 @@ pub(super) async fn ledger(
         page.turn(answer.next_page_token);
     }
     all.next_page_token = page.token();
-    out.message("ListLedgerEntriesResponse", &all, entries)?;
+    out.message("ListLedgerEntriesResponse", &all, |all| {
+        entry_table(&all.entries) + &more(&all.next_page_token)
+    })?;
     Ok(Outcome::Done)
 }
 
-fn entries(response: &ListLedgerEntriesResponse) -> String {
+pub(super) fn entry_table(entries: &[LedgerEntry]) -> String {
     let mut table = Table::new([
         Column::Left("TIME"),
         Column::Left("TYPE"),
@@ -195,7 +199,7 @@ fn entries(response: &ListLedgerEntriesResponse) -> String {
         Column::Left("REFERENCE"),
         Column::Left("ACTOR"),
     ]);
-    for entry in &response.entries {
+    for entry in entries {
         table.row([
             format::time(entry.create_time.as_ref()),
             entry.credit_type.clone(),
@@ -210,7 +214,7 @@ fn entries(response: &ListLedgerEntriesResponse) -> String {
             entry.actor.clone(),
         ]);
     }
-    table.render_or("no entries") + &more(&response.next_page_token)
+    table.render_or("no entries")
 }
 
 pub(super) async fn lots(
@@ -235,11 +239,13 @@ pub(super) async fn lots(
         page.turn(answer.next_page_token);
     }
     all.next_page_token = page.token();
-    out.message("ListLotsResponse", &all, lot_table)?;
+    out.message("ListLotsResponse", &all, |all| {
+        lot_table(&all.lots) + &more(&all.next_page_token)
+    })?;
     Ok(Outcome::Done)
 }
 
-fn lot_table(response: &ListLotsResponse) -> String {
+pub(super) fn lot_table(lots: &[Lot]) -> String {
     let mut table = Table::new([
         Column::Left("LOT"),
         Column::Left("TYPE"),
@@ -250,7 +256,7 @@ fn lot_table(response: &ListLotsResponse) -> String {
         Column::Left("GRANTED"),
         Column::Left("REFERENCE"),
     ]);
-    for lot in &response.lots {
+    for lot in lots {
         table.row([
             lot.lot_id.clone(),
             lot.credit_type.clone(),
@@ -262,7 +268,7 @@ fn lot_table(response: &ListLotsResponse) -> String {
             lot.reference.clone(),
         ]);
     }
-    table.render_or("no lots") + &more(&response.next_page_token)
+    table.render_or("no lots")
 }
 
 #[cfg(test)]

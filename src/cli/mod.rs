@@ -18,12 +18,15 @@ mod migrate;
 mod output;
 mod paddle;
 mod parse;
+mod project;
 mod reservations;
 mod reserve;
 mod run;
 mod serve;
 mod settle;
+mod subscription;
 mod table;
+mod top_up;
 mod verdict;
 mod verify;
 
@@ -106,12 +109,18 @@ enum Command {
     /// Grant or revoke credits.
     #[command(subcommand)]
     Credits(credits::CreditsCommand),
-    /// Create or show accounts.
+    /// Start, renew, change or cancel subscriptions.
+    #[command(subcommand, visible_alias = "sub")]
+    Subscription(subscription::SubscriptionCommand),
+    /// Open, confirm, close or list purchases of credits.
+    #[command(subcommand, name = "topup")]
+    TopUp(top_up::TopUpCommand),
+    /// Create, show, list or suspend accounts.
     #[command(subcommand)]
     Account(account::AccountCommand),
     /// Say which account a project belongs to.
     #[command(subcommand)]
-    Project(account::ProjectCommand),
+    Project(project::ProjectCommand),
     /// Apply or show the catalog of scans and plans.
     #[command(subcommand)]
     Catalog(catalog::CatalogCommand),
@@ -176,12 +185,12 @@ fn execute(cli: Cli) -> Result<Outcome, CliError> {
             Command::Ledger(args) => Box::pin(ledger::ledger(&connection, &out, args)).await,
             Command::Lots(args) => Box::pin(ledger::lots(&connection, &out, args)).await,
             Command::Credits(command) => Box::pin(credits::run(&connection, &out, command)).await,
-            Command::Account(command) => {
-                Box::pin(account::account(&connection, &out, command)).await
+            Command::Subscription(command) => {
+                Box::pin(subscription::run(&connection, &out, command)).await
             }
-            Command::Project(command) => {
-                Box::pin(account::project(&connection, &out, command)).await
-            }
+            Command::TopUp(command) => Box::pin(top_up::run(&connection, &out, command)).await,
+            Command::Account(command) => Box::pin(account::run(&connection, &out, command)).await,
+            Command::Project(command) => Box::pin(project::run(&connection, &out, command)).await,
             Command::Catalog(command) => Box::pin(catalog::run(&connection, &out, command)).await,
         }
     })

@@ -6,7 +6,7 @@ use chrono::DateTime;
 use prost_types::Timestamp;
 use uuid::Uuid;
 
-use crate::proto::{ReleaseCause, ReservationState};
+use crate::proto::{BillingInterval, ReleaseCause, ReservationState};
 
 /// A duration such as `30m` or `1h 30m`, longer than nothing.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
@@ -78,6 +78,13 @@ pub(super) fn state(text: &str) -> Result<ReservationState, String> {
     ReservationState::from_str_name(&format!("RESERVATION_STATE_{}", upper(text)))
         .filter(|state| *state != ReservationState::Unspecified)
         .ok_or_else(|| "one of held, committed, released, expired, refunded".to_owned())
+}
+
+/// How often a subscription renews.
+pub(super) fn interval(text: &str) -> Result<BillingInterval, String> {
+    BillingInterval::from_str_name(&format!("BILLING_INTERVAL_{}", upper(text)))
+        .filter(|interval| *interval != BillingInterval::Unspecified)
+        .ok_or_else(|| "one of month, year".to_owned())
 }
 
 fn upper(text: &str) -> String {

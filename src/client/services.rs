@@ -43,7 +43,7 @@ macro_rules! calls {
 calls! { AccountServiceClient:
     /// Creates an account.
     Changes create_account(CreateAccountRequest) -> CreateAccountResponse;
-    /// Reads an account with its subscription.
+    /// Reads an account with its subscriptions.
     Reads get_account(GetAccountRequest) -> GetAccountResponse;
     /// Lists accounts, by id.
     Reads list_accounts(ListAccountsRequest) -> ListAccountsResponse;
@@ -58,12 +58,12 @@ calls! { AccountServiceClient:
 }
 
 calls! { BillingServiceClient:
-    /// Starts a subscription or a trial, and grants its first allowance.
+    /// Starts a manual subscription or a trial, and grants its first allowance.
     Changes start_subscription(StartSubscriptionRequest) -> StartSubscriptionResponse;
-    /// Moves a subscription to another plan.
+    /// Begins a paid period of a manual subscription that is not active, and grants its allowance, once a period.
+    Changes renew_subscription(RenewSubscriptionRequest) -> RenewSubscriptionResponse;
+    /// Moves a manual subscription to another plan.
     Changes change_plan(ChangePlanRequest) -> ChangePlanResponse;
-    /// Cancels it at the end of its period, or at once.
-    Changes cancel_subscription(CancelSubscriptionRequest) -> CancelSubscriptionResponse;
     /// Takes a scheduled cancellation back.
     Changes resume_subscription(ResumeSubscriptionRequest) -> ResumeSubscriptionResponse;
     /// Opens a purchase: from here until it is confirmed, failed or expired the account has a payment pending.
@@ -99,28 +99,28 @@ calls! { CatalogServiceClient:
 }
 
 impl Client {
-    /// Begins a new period of a manual subscription and grants its allowance,
-    /// once a period.
+    /// Cancels a manual subscription at the end of its period, or at once.
     ///
-    /// Without `period_start_time` the call means "the next period", and a
-    /// retry would begin one more: it is then attempted once only.
+    /// At once and without `subscription_id` the call means "the live one", and a
+    /// retry might end one that was started meanwhile: it is then attempted once
+    /// only.
     ///
     /// # Errors
     /// The [`ClientError`]s that its variants describe.
-    pub async fn renew_subscription(
+    pub async fn cancel_subscription(
         &self,
-        request: RenewSubscriptionRequest,
-    ) -> Result<RenewSubscriptionResponse, ClientError> {
+        request: CancelSubscriptionRequest,
+    ) -> Result<CancelSubscriptionResponse, ClientError> {
         let once;
-        let client = if request.period_start_time.is_some() {
-            self
-        } else {
+        let client = if request.immediately && request.subscription_id.is_empty() {
             once = self.with_policy(RetryPolicy::once(self.policy().deadline));
             &once
+        } else {
+            self
         };
         client
             .call(Effect::Changes, request, |channel, request| async move {
-                BillingServiceClient::new(channel).renew_subscription(request).await
+                BillingServiceClient::new(channel).cancel_subscription(request).await
             })
             .await
     }

@@ -138,12 +138,13 @@ impl Subscription {
     }
 
     /// When it ends by itself: a trial that was not activated with the trial, a
-    /// cancelled one with its period.
+    /// cancelled one with its period. Of a provider's trial the provider says so:
+    /// that it became a paid period is reported only after that moment.
     #[must_use]
     pub fn ends_at(&self) -> Option<Timestamp> {
-        (self.is_live()
-            && (self.status == SubscriptionStatus::Trialing || self.cancel_at_period_end))
-            .then_some(self.period_end_time)
+        let is_trial =
+            self.status == SubscriptionStatus::Trialing && self.provider == PROVIDER_MANUAL;
+        (self.is_live() && (is_trial || self.cancel_at_period_end)).then_some(self.period_end_time)
     }
 
     /// When its next period begins by itself: an active one that this service

@@ -1,28 +1,36 @@
-//! Credits that an operator gives and takes back.
+//! Where credits come from: subscriptions, purchases, and what an operator gives
+//! and takes back.
 
 use tonic::{Request, Response, Status};
 
-use super::{MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES, actor, decode, encode, status::unimplemented};
+use super::{MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES, actor, decode, encode};
 use crate::{
-    ledger::Ledger,
+    billing::{Billing, TopUpKey},
+    domain::{
+        command::{Command, Outcome},
+        payment::TopUp,
+    },
+    ids::AccountId,
+    ledger::{Ledger, LedgerError},
     proto::{
         self,
         billing_service_server::{BillingService, BillingServiceServer},
     },
 };
 
-/// `BillingService`: grants and revocations; what concerns subscriptions and
-/// purchases is UNIMPLEMENTED.
+/// `BillingService`.
 #[derive(Debug, Clone)]
 pub struct BillingApi {
     ledger: Ledger,
+    billing: Billing,
 }
 
 impl BillingApi {
-    /// Grants and revocations on this ledger.
+    /// Commands go to this ledger; what concerns more than one account goes
+    /// through these use cases.
     #[must_use]
-    pub fn new(ledger: Ledger) -> Self {
-        Self { ledger }
+    pub fn new(ledger: Ledger, billing: Billing) -> Self {
+        Self { ledger, billing }
     }
 
     /// The service to be routed to.
@@ -32,18 +40,118 @@ impl BillingApi {
             .max_decoding_message_size(MAX_REQUEST_BYTES)
             .max_encoding_message_size(MAX_RESPONSE_BYTES)
     }
+
+    /// A command's outcome, and the account that it is about.
+    async fn submit(&self, command: Command) -> Result<(AccountId, Outcome), LedgerError> {
+        let account_id = command.account_id.clone();
+        Ok((account_id, self.ledger.submit(command).await?))
+    }
 }
 
 #[tonic::async_trait]
 impl BillingService for BillingApi {
+    async fn start_subscription(
+        &self,
+        request: Request<proto::StartSubscriptionRequest>,
+    ) -> Result<Response<proto::StartSubscriptionResponse>, Status> {
+        let command = decode::start_subscription(request.get_ref(), actor(&request))?;
+        let (account_id, outcome) = self.submit(command).await?;
+        Ok(Response::new(encode::subscription_started(&account_id, outcome)?))
+    }
+
+    async fn renew_subscription(
+        &self,
+        request: Request<proto::RenewSubscriptionRequest>,
+    ) -> Result<Response<proto::RenewSubscriptionResponse>, Status> {
+        let command = decode::renew_subscription(request.get_ref(), actor(&request))?;
+        let (account_id, outcome) = self.submit(command).await?;
+        Ok(Response::new(encode::subscription_renewed(&account_id, outcome)?))
+    }
+
+    async fn change_plan(
+        &self,
+        request: Request<proto::ChangePlanRequest>,
+    ) -> Result<Response<proto::ChangePlanResponse>, Status> {
+        let command = decode::change_plan(request.get_ref(), actor(&request))?;
+        let (account_id, outcome) = self.submit(command).await?;
+        let subscription = encode::subscription_changed(&account_id, outcome)?;
+        Ok(Response::new(proto::ChangePlanResponse { subscription }))
+    }
+
+    async fn cancel_subscription(
+        &self,
+        request: Request<proto::CancelSubscriptionRequest>,
+    ) -> Result<Response<proto::CancelSubscriptionResponse>, Status> {
+        let command = decode::cancel_subscription(request.get_ref(), actor(&request))?;
+        let (account_id, outcome) = self.submit(command).await?;
+        let subscription = encode::subscription_changed(&account_id, outcome)?;
+        Ok(Response::new(proto::CancelSubscriptionResponse { subscription }))
+    }
+
+    async fn resume_subscription(
+        &self,
+        request: Request<proto::ResumeSubscriptionRequest>,
+    ) -> Result<Response<proto::ResumeSubscriptionResponse>, Status> {
+        let command = decode::resume_subscription(request.get_ref(), actor(&request))?;
+        let (account_id, outcome) = self.submit(command).await?;
+        let subscription = encode::subscription_changed(&account_id, outcome)?;
+        Ok(Response::new(proto::ResumeSubscriptionResponse { subscription }))
+    }
+
+    async fn begin_top_up(
+        &self,
+        request: Request<proto::BeginTopUpRequest>,
+    ) -> Result<Response<proto::BeginTopUpResponse>, Status> {
+        let actor = actor(&request);
+        let (account_id, begin) = decode::begin_top_up(request.into_inner())?;
+        let outcome = self.billing.begin_top_up(&account_id, begin, actor).await?;
+        Ok(Response::new(encode::top_up_begun(&account_id, outcome)?))
+    }
+
+    async fn confirm_top_up(
+        &self,
+        request: Request<proto::ConfirmTopUpRequest>,
+    ) -> Result<Response<proto::ConfirmTopUpResponse>, Status> {
+        let actor = actor(&request);
+        let request = request.into_inner();
+        let top_up_id = decode::confirm_top_up(&request)?;
+        let reference = request.provider_reference;
+        let (account_id, outcome) =
+            self.billing.confirm_top_up(&top_up_id, reference, actor).await?;
+        Ok(Response::new(encode::top_up_confirmed(&account_id, outcome)?))
+    }
+
+    async fn fail_top_up(
+        &self,
+        request: Request<proto::FailTopUpRequest>,
+    ) -> Result<Response<proto::FailTopUpResponse>, Status> {
+        let actor = actor(&request);
+        let request = request.into_inner();
+        let top_up_id = decode::fail_top_up(&request)?;
+        let (account_id, outcome) =
+            self.billing.fail_top_up(&top_up_id, request.reason, actor).await?;
+        Ok(Response::new(encode::top_up_closed(&account_id, outcome)?))
+    }
+
+    async fn list_top_ups(
+        &self,
+        request: Request<proto::ListTopUpsRequest>,
+    ) -> Result<Response<proto::ListTopUpsResponse>, Status> {
+        let asked = decode::top_ups(request.get_ref())?;
+        let account_id = asked.query.account_id.clone();
+        let rows = self.billing.top_ups(asked.query).await?;
+        let (top_ups, next_page_token) =
+            asked.list.page(rows, asked.size, key, |top_up| encode::top_up(&account_id, top_up));
+        Ok(Response::new(proto::ListTopUpsResponse { top_ups, next_page_token }))
+    }
+
     async fn grant_credits(
         &self,
         request: Request<proto::GrantCreditsRequest>,
     ) -> Result<Response<proto::GrantCreditsResponse>, Status> {
         let actor = actor(&request);
         let command = decode::grant(request.into_inner(), actor)?;
-        let account_id = command.account_id.clone();
-        let outcome = self.ledger.submit(command).await?;
+        let (account_id, outcome) = self.submit(command).await?;
         Ok(Response::new(encode::grant(&account_id, outcome)?))
     }
 
@@ -53,71 +161,12 @@ impl BillingService for BillingApi {
     ) -> Result<Response<proto::RevokeCreditsResponse>, Status> {
         let actor = actor(&request);
         let (credit_type, command) = decode::revoke(request.into_inner(), actor)?;
-        let account_id = command.account_id.clone();
-        let outcome = self.ledger.submit(command).await?;
+        let (account_id, outcome) = self.submit(command).await?;
         Ok(Response::new(encode::revoke(&account_id, &credit_type, outcome)?))
     }
+}
 
-    async fn start_subscription(
-        &self,
-        _request: Request<proto::StartSubscriptionRequest>,
-    ) -> Result<Response<proto::StartSubscriptionResponse>, Status> {
-        Err(unimplemented("StartSubscription"))
-    }
-
-    async fn renew_subscription(
-        &self,
-        _request: Request<proto::RenewSubscriptionRequest>,
-    ) -> Result<Response<proto::RenewSubscriptionResponse>, Status> {
-        Err(unimplemented("RenewSubscription"))
-    }
-
-    async fn change_plan(
-        &self,
-        _request: Request<proto::ChangePlanRequest>,
-    ) -> Result<Response<proto::ChangePlanResponse>, Status> {
-        Err(unimplemented("ChangePlan"))
-    }
-
-    async fn cancel_subscription(
-        &self,
-        _request: Request<proto::CancelSubscriptionRequest>,
-    ) -> Result<Response<proto::CancelSubscriptionResponse>, Status> {
-        Err(unimplemented("CancelSubscription"))
-    }
-
-    async fn resume_subscription(
-        &self,
-        _request: Request<proto::ResumeSubscriptionRequest>,
-    ) -> Result<Response<proto::ResumeSubscriptionResponse>, Status> {
-        Err(unimplemented("ResumeSubscription"))
-    }
-
-    async fn begin_top_up(
-        &self,
-        _request: Request<proto::BeginTopUpRequest>,
-    ) -> Result<Response<proto::BeginTopUpResponse>, Status> {
-        Err(unimplemented("BeginTopUp"))
-    }
-
-    async fn confirm_top_up(
-        &self,
-        _request: Request<proto::ConfirmTopUpRequest>,
-    ) -> Result<Response<proto::ConfirmTopUpResponse>, Status> {
-        Err(unimplemented("ConfirmTopUp"))
-    }
-
-    async fn fail_top_up(
-        &self,
-        _request: Request<proto::FailTopUpRequest>,
-    ) -> Result<Response<proto::FailTopUpResponse>, Status> {
-        Err(unimplemented("FailTopUp"))
-    }
-
-    async fn list_top_ups(
-        &self,
-        _request: Request<proto::ListTopUpsRequest>,
-    ) -> Result<Response<proto::ListTopUpsResponse>, Status> {
-        Err(unimplemented("ListTopUps"))
-    }
+/// Where a purchase stands in its list.
+pub(super) fn key(top_up: &TopUp) -> TopUpKey {
+    TopUpKey { create_time: top_up.create_time, top_up_id: top_up.top_up_id.clone() }
 }

@@ -59,7 +59,7 @@ pub const SERVICE_NAMES: [&str; 5] = [
 pub fn routes(ledger: Ledger, billing: Billing) -> Routes {
     Routes::new(GateApi::new(ledger.clone()).into_server())
         .add_service(LedgerApi::new(ledger.clone()).into_server())
-        .add_service(BillingApi::new(ledger).into_server())
+        .add_service(BillingApi::new(ledger, billing.clone()).into_server())
         .add_service(AccountApi::new(billing.clone()).into_server())
         .add_service(CatalogApi::new(billing).into_server())
 }

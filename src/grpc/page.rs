@@ -12,14 +12,15 @@ use uuid::Uuid;
 
 use super::decode::{Invalid, time_in_range};
 use crate::{
+    billing::TopUpKey,
     clock::Timestamp,
-    ids::{AccountId, CreditType, LotId, ReservationId},
+    ids::{AccountId, CreditType, LotId, OperationId, ReservationId},
     ledger::{LotKey, ReservationKey},
 };
 
 const VERSION: u8 = 1;
 const HASH_BYTES: usize = 8;
-/// Longer than any token that is made: the largest key has two ids.
+/// Longer than any token that is made: the largest key has an id of 256 bytes.
 const MAX_TOKEN_BYTES: usize = 400;
 /// A page ends early where its items would fill a response: a caller gets on,
 /// whatever the items' size.
@@ -155,7 +156,11 @@ impl Reader<'_> {
 
     fn text(&mut self) -> Option<&str> {
         let [length] = self.array()?;
-        let (text, rest) = self.0.split_at_checked(usize::from(length))?;
+        self.text_of(length.into())
+    }
+
+    fn text_of(&mut self, length: usize) -> Option<&str> {
+        let (text, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;
         std::str::from_utf8(text).ok()
     }
@@ -165,7 +170,7 @@ fn write_time(bytes: &mut Vec<u8>, time: Timestamp) {
     bytes.extend(time.timestamp_micros().to_be_bytes());
 }
 
-/// Ids have at most 128 bytes.
+/// For an id of at most 255 bytes.
 fn write_text(bytes: &mut Vec<u8>, text: &str) {
     bytes.push(u8::try_from(text.len()).unwrap_or(u8::MAX));
     bytes.extend(text.as_bytes());
@@ -216,6 +221,23 @@ impl Key for LotKey {
         let create_time = reader.time()?;
         let lot_id = LotId(Uuid::from_bytes(reader.array()?));
         Some(Self { expire_time, create_time, lot_id })
+    }
+}
+
+impl Key for TopUpKey {
+    fn write(&self, bytes: &mut Vec<u8>) {
+        write_time(bytes, self.create_time);
+        // One more byte than other ids: an operation's may have 256.
+        let top_up_id = self.top_up_id.as_str();
+        bytes.extend(u16::try_from(top_up_id.len()).unwrap_or(u16::MAX).to_be_bytes());
+        bytes.extend(top_up_id.as_bytes());
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let create_time = reader.time()?;
+        let length = u16::from_be_bytes(reader.array()?);
+        let top_up_id = OperationId::new(reader.text_of(length.into())?).ok()?;
+        Some(Self { create_time, top_up_id })
     }
 }
 

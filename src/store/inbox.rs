@@ -5,6 +5,9 @@
 //! settle it as the nth only, so a worker that was paused and wakes up late
 //! settles nothing. Applying twice is harmless: the account's cell knows what was
 //! applied.
+//!
+//! Why statements say the same in different words: see the migration, at the
+//! indexes.
 
 use std::time::Duration;
 
@@ -153,8 +156,9 @@ impl Database {
                    next_attempt_time = clock_timestamp() + make_interval(secs => $3)
              WHERE ctid = ANY (ARRAY(
                 SELECT ctid FROM public.webhook_inbox
-                 WHERE state IN (1, 2) AND next_attempt_time <= now() AND provider = $1
-                 ORDER BY occurred_at, event_id LIMIT $2
+                 WHERE settle_time IS NULL AND next_attempt_time <= now()
+                   AND provider COLLATE "POSIX" = $1
+                 ORDER BY occurred_at LIMIT $2
                    FOR UPDATE SKIP LOCKED))
             RETURNING event_id, occurred_at, body, attempts, parks,
                       extract(epoch FROM now() - receive_time)::float8 AS "age!"
@@ -207,7 +211,8 @@ impl Database {
                        error = $6, account_id = coalesce($7, account_id),
                        customer_id = coalesce($8, customer_id),
                        transaction_id = coalesce($9, transaction_id)
-                 WHERE provider = $1 AND event_id = $2 AND attempts = $3 AND state IN (1, 2)
+                 WHERE provider = $1 AND event_id = $2 AND attempts = $3
+                   AND next_attempt_time IS NOT NULL
                 "#,
                 provider,
                 settled.event_id,
@@ -244,7 +249,7 @@ impl Database {
             UPDATE public.webhook_inbox SET next_attempt_time = clock_timestamp(), parks = 0
              WHERE ctid = ANY (ARRAY(
                 SELECT ctid FROM public.webhook_inbox
-                 WHERE provider = $1 AND customer_id = $2 AND state = 2
+                 WHERE customer_id = $2 AND state = 2 AND provider COLLATE "POSIX" = $1
                    FOR UPDATE SKIP LOCKED))
             "#,
             provider,
@@ -271,7 +276,7 @@ impl Database {
             UPDATE public.webhook_inbox SET next_attempt_time = clock_timestamp(), parks = 0
              WHERE ctid = ANY (ARRAY(
                 SELECT ctid FROM public.webhook_inbox
-                 WHERE provider = $1 AND transaction_id = $2 AND state = 2
+                 WHERE transaction_id = $2 AND state = 2 AND provider COLLATE "POSIX" = $1
                    FOR UPDATE SKIP LOCKED))
             "#,
             provider,

@@ -27,8 +27,12 @@ use crate::{
 const PERIOD: Duration = Duration::from_secs(1);
 /// Events that are taken at once.
 const PAGE: i64 = 50;
-/// For how long: a command is tried for 5 s.
-const LEASE: Duration = Duration::from_secs(15);
+/// For how long: a command is tried for 5 s, and is harmless if it comes twice.
+const LEASE: Duration = Duration::from_secs(10);
+/// How often, and after which pauses, it is tried to write down what became of
+/// events; after that they are taken again when their lease has ended.
+const SETTLE_PAUSES: [Duration; 3] =
+    [Duration::from_millis(100), Duration::from_millis(300), Duration::from_secs(1)];
 /// How long an event rests the first, the second, ... time that it is parked.
 const RESTS: [u64; 6] = [1, 5, 30, 120, 600, 3600];
 /// After this time nobody waits for an account or a payment any more.
@@ -147,13 +151,22 @@ impl Worker {
             work.end = Some(answers.next().map_or_else(|| later("no answer"), end_of));
         }
         let completed: Vec<String> = works.iter().filter_map(Work::completed).collect();
-        let settlements = works.into_iter().map(Work::settle).collect();
-        self.inbox.settle(PROVIDER, settlements).await?;
+        self.settle(works.into_iter().map(Work::settle).collect()).await?;
         for transaction_id in completed {
             // What came before its payment has waited for it.
             self.inbox.wake_transaction(PROVIDER, transaction_id).await?;
         }
         Ok(())
+    }
+
+    async fn settle(&self, settlements: Vec<Settlement>) -> Result<(), LedgerError> {
+        for pause in SETTLE_PAUSES {
+            match self.inbox.settle(PROVIDER, settlements.clone()).await {
+                Err(LedgerError::Unavailable) => time::sleep(pause).await,
+                done => return done,
+            }
+        }
+        self.inbox.settle(PROVIDER, settlements).await
     }
 
     /// Reads an event and finds its account. Once the database was seen to be

@@ -1,7 +1,12 @@
 //! Tests on a real PostgreSQL, a database for each. Run by `make test`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
 
+mod bad_billing;
 mod bad_input;
+mod billing;
+mod billing_books;
+mod billing_page;
+mod billing_races;
 mod billing_rows;
 mod cells;
 mod harness;
@@ -10,6 +15,7 @@ mod http;
 mod lanes;
 mod one_index;
 mod paddle;
+mod pages;
 mod partition;
 mod plan_race;
 mod plans;
@@ -17,7 +23,9 @@ mod pool;
 mod program;
 mod python_client;
 mod reaper;
+mod renewals;
 mod rooms;
 mod tampering;
+mod upgrade;
 mod wire;
 mod write_path;

@@ -44,12 +44,12 @@ pub fn text(bytes: &[u8]) -> String {
 }
 
 /// Calls of one gate.
-struct Gate {
+pub struct Gate {
     address: String,
 }
 
 impl Gate {
-    fn of(server: &TestServer) -> Self {
+    pub fn of(server: &TestServer) -> Self {
         Self { address: server.grpc_addr() }
     }
 
@@ -60,7 +60,7 @@ impl Gate {
     }
 
     /// Exit code, standard output, standard error.
-    async fn call(&self, words: &[&str]) -> (i32, String, String) {
+    pub async fn call(&self, words: &[&str]) -> (i32, String, String) {
         let output = output(&mut self.command(words)).await;
         let code = output.status.code().unwrap_or(-1);
         (code, text(&output.stdout), text(&output.stderr))

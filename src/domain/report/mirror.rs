@@ -10,7 +10,7 @@ use crate::{
         catalog::PriceMeaning,
         command::Refusal,
         context::Context,
-        lapse,
+        due, lapse,
         provider::{ProviderEvent, ProviderSubscription},
         subscription::{BillingInterval, Subscription, SubscriptionStatus},
     },
@@ -62,6 +62,8 @@ pub(super) fn changed(
     if ended && was_live {
         lapse::after_end(state, context);
     }
+    // One that was to end with a period which is over has ended.
+    due::apply(state, context);
     Ok(())
 }
 

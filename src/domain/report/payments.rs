@@ -9,7 +9,7 @@ use crate::{
     domain::{
         account::{AccountState, Halt},
         context::Context,
-        grants, lapse,
+        due, grants, lapse,
         payment::{Purchase, TopUp, TopUpStatus},
         periods,
         provider::{Origin, Transaction},
@@ -195,19 +195,24 @@ fn bring(
         keep(state, context, top_up, &extra);
     }
     let Some(period) = basket.period else { return Ok(()) };
-    for due in basket.due {
-        let lot = periods::bring(state, context, &period, due.key.clone(), &due.brought, actor)?;
+    for brought in basket.due {
+        let (key, credits) = (brought.key.clone(), &brought.credits);
+        let lot = periods::bring(state, context, &period, key, credits, actor)?;
+        // Credits that end with a period which is over already come and go.
+        due::expire_lots(state, context, "lot expired", |made| {
+            made.lot_id == lot.lot_id && made.has_expired(context.now)
+        });
         // In the other order they would have lapsed with it.
         if state.subscription(period.subscription_id).is_some_and(|known| !known.is_live()) {
             lapse::at_once(state, context, &lot);
         }
-        for (item, credits) in due.shares {
+        for (item, credits) in brought.shares {
             state.purchases.push(Purchase {
                 provider: provider.to_owned(),
                 transaction_id: transaction_id.clone(),
                 item_id: item.item_id.clone(),
                 credit_type: lot.credit_type.clone(),
-                key: due.key.clone(),
+                key: brought.key.clone(),
                 lot_id: lot.lot_id,
                 credits,
                 paid_minor: item.total_minor,

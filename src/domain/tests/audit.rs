@@ -4,14 +4,17 @@ use std::collections::BTreeMap;
 
 use creditgate::{
     domain::{
+        account::Operation,
+        command::OperationKind,
         credit::{Balance, Lot, LotPortion, total},
         entry::{Entry, EntryKind},
+        payment::TopUpStatus,
         reservation::{Reservation, ReservationState},
     },
     ids::{CreditType, LotId, ReservationId},
 };
 
-use super::model::Model;
+use super::model::{Model, REVERSED_BY_TEST};
 
 /// Panics where anything is wrong.
 pub(super) fn audit(model: &Model) {
@@ -32,6 +35,69 @@ pub(super) fn audit(model: &Model) {
     let held = |r: &&Reservation| r.is_held() && r.credits == 0;
     let uncharged = model.reservations.values().filter(held).count();
     assert_eq!(usize::try_from(model.account.held_scans), Ok(uncharged));
+    causes(model);
+    purchases(model);
+}
+
+/// Each grant and each revocation has one cause: its operation, or the return of
+/// credits that were owed.
+fn causes(model: &Model) {
+    let mut causes: BTreeMap<(&CreditType, i64), &Operation> = BTreeMap::new();
+    for made in model.operations.values() {
+        assert!(causes.insert((&made.credit_type, made.sequence), made).is_none());
+    }
+    for entry in &model.entries {
+        let made = causes.remove(&(&entry.credit_type, entry.sequence));
+        let owed = entry.reservation_id.is_some() || entry.reference == REVERSED_BY_TEST;
+        match entry.kind {
+            EntryKind::Grant => {}
+            EntryKind::Revoke if !owed => {}
+            _ => {
+                assert_eq!(made, None);
+                continue;
+            }
+        }
+        let made = made.expect("an operation");
+        assert_eq!(made.credits, entry.credits);
+        let is_of_lot = |portion: &LotPortion| made.lot_id.is_none_or(|lot| portion.lot_id == lot);
+        assert!(entry.portions.iter().all(is_of_lot));
+    }
+    assert!(causes.is_empty(), "{causes:?} moved nothing");
+}
+
+/// A lot never owes more than was taken of what it is, nor has more than is left;
+/// a purchase is paid where its credits came in, and is then all that it says.
+fn purchases(model: &Model) {
+    let mut taken: BTreeMap<LotId, i64> = BTreeMap::new();
+    let mut bought: BTreeMap<LotId, i64> = BTreeMap::new();
+    for purchase in model.billing.purchases.values() {
+        assert!((0..=purchase.credits).contains(&purchase.reversed_credits));
+        *taken.entry(purchase.lot_id).or_default() += purchase.reversed_credits;
+        *bought.entry(purchase.lot_id).or_default() += purchase.credits;
+        let made = &model.operations[&purchase.key];
+        assert_eq!(made.lot_id, Some(purchase.lot_id));
+        let payment = (purchase.provider.clone(), purchase.transaction_id.clone());
+        assert!(model.billing.transactions.contains(&payment));
+    }
+    for (lot_id, credits) in bought {
+        assert_eq!(moved_back(model, lot_id), taken[&lot_id]);
+        let lot = &model.lots[&lot_id];
+        assert_eq!(lot.credits, credits);
+        assert!(lot.unrecovered <= taken[&lot_id]);
+        assert!(lot.remaining + taken[&lot_id] <= lot.credits);
+    }
+    for (id, top_up) in &model.billing.top_ups {
+        let key = (OperationKind::TopUp, id.clone());
+        assert_eq!(top_up.status.is_paid(), model.operations.contains_key(&key), "{top_up:?}");
+        assert_eq!(top_up.is_pending(), top_up.settle_time.is_none());
+        assert_eq!(top_up.reason.is_empty(), top_up.status != TopUpStatus::Failed);
+    }
+    for lot in model.lots.values().filter(|lot| lot.remaining > 0) {
+        assert!(model.account.lapse_time.is_none_or(|time| lot.create_time > time), "it lapsed");
+    }
+    for subscription in model.subscriptions.values() {
+        assert!(subscription.period_start_time < subscription.period_end_time);
+    }
 }
 
 /// One credit type: replays its entries, and compares what comes out.
@@ -144,4 +210,28 @@ fn life(reservation: &Reservation, entries: &[&Entry]) {
         ReservationState::Committed => assert_eq!(pinned, spent),
         _ => {}
     }
+}
+
+/// What the ledger says was taken back of a purchase's lot, with what it still owes.
+fn moved_back(model: &Model, lot_id: LotId) -> i64 {
+    let mut sum = model.lots[&lot_id].unrecovered;
+    for entry in &model.entries {
+        if entry.kind == EntryKind::Revoke && entry.reservation_id.is_some() {
+            let of_it = entry.portions.iter().filter(|portion| portion.lot_id == lot_id);
+            sum += of_it.map(|portion| portion.credits).sum::<i64>();
+        }
+    }
+    // Some is reinstated elsewhere: the key names the lot.
+    for made in model
+        .operations
+        .values()
+        .filter(|made| made.key.1.as_str().ends_with(&format!(":{lot_id}")))
+    {
+        match made.key.0 {
+            OperationKind::Reversal => sum += made.credits,
+            OperationKind::Reinstatement => sum -= made.credits,
+            other => panic!("{other:?}"),
+        }
+    }
+    sum
 }

@@ -169,7 +169,7 @@ pub(crate) fn actions() -> impl Strategy<Value = Action> {
 
 /// Mostly what belongs to the id, so that retries happen; sometimes another
 /// payload under the same id.
-fn reserves() -> impl Strategy<Value = Reserve> {
+pub(crate) fn reserves() -> impl Strategy<Value = Reserve> {
     let twist = prop_oneof![8 => Just(0_u8), 1 => 1..6_u8];
     (0..24_u8, twist).prop_map(|(n, twist)| {
         let kinds = ["live_audit", "deep_audit", "fix_run", "quick_scan", "live_audit"];

@@ -239,3 +239,42 @@ fn what_was_held_when_all_lapsed_has_lapsed_as_well() {
     gate.release("b", creditgate::domain::reservation::ReleaseCause::CanceledBeforeStart).unwrap();
     assert_eq!(gate.balance(), [0, 0, 0]);
 }
+
+#[test]
+fn a_trial_at_the_provider_ends_when_the_provider_says_so() {
+    for (then, left) in [(Active, 5), (Canceled, 0)] {
+        let mut gate = shop();
+        gate.catalog.policy.credits_lapse_on_cancel = true;
+        gate.grant("g", 5, None);
+        report(&mut gate, 0, &pro(Trialing)).unwrap();
+        gate.now = hour(10);
+        gate.run(Action::ApplyDue).unwrap();
+        assert_eq!((known(&gate).status, gate.balance()), (Trialing, [5, 0, 0]));
+        gate.wait(TimeDelta::seconds(2));
+        report(&mut gate, 10, &ProviderSubscription { period: None, ..pro(then) }).unwrap();
+        assert_eq!((known(&gate).status, gate.balance()), (then, [left, 0, 0]));
+    }
+}
+
+#[test]
+fn one_that_is_cancelled_at_the_provider_ends_with_its_period_here() {
+    let mut gate = shop();
+    report(&mut gate, 0, &ProviderSubscription { cancel_at_period_end: true, ..pro(Active) })
+        .unwrap();
+    gate.now = hour(12);
+    gate.run(Action::ApplyDue).unwrap();
+    assert_eq!((known(&gate).status, known(&gate).end_time), (Canceled, Some(hour(10))));
+    // The provider's word for it changes nothing any more.
+    report(&mut gate, 11, &ProviderSubscription { canceled_at: Some(hour(11)), ..pro(Canceled) })
+        .unwrap();
+    assert_eq!(known(&gate).end_time, Some(hour(10)));
+}
+
+#[test]
+fn one_that_should_have_ended_when_it_is_reported_has_ended() {
+    let mut gate = shop();
+    gate.now = hour(12);
+    let ending = ProviderSubscription { cancel_at_period_end: true, ..pro(Active) };
+    report(&mut gate, 9, &ending).unwrap();
+    assert_eq!((known(&gate).status, known(&gate).end_time), (Canceled, Some(hour(10))));
+}

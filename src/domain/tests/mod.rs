@@ -2,6 +2,7 @@
 
 mod adjustments;
 mod audit;
+mod billing;
 mod billing_catalog;
 mod burn;
 mod cancellations;
@@ -13,7 +14,9 @@ mod hash_chain;
 mod holders;
 mod mirror;
 mod model;
+mod model_billing;
 mod operations;
+mod orders;
 mod overflow;
 mod paddle;
 mod payments;

@@ -17,6 +17,7 @@ use creditgate::{
         decide::decide_all,
         due,
         entry::{Entry, EntryKind},
+        provider::Effect,
         reservation::Reservation,
         subscription::{Subscription, SubscriptionStatus},
         verdict::{MAX_HOLDERS, PendingPayment},
@@ -25,7 +26,13 @@ use creditgate::{
 };
 use uuid::Uuid;
 
-use super::generate::{Change, account_id, catalog, start};
+use super::{
+    generate::{Change, account_id, catalog, start},
+    model_billing::{Billing, top_up_of},
+};
+
+/// What [`Change::Reverse`] says of its movements, which have no operation.
+pub(super) const REVERSED_BY_TEST: &str = "reversed";
 
 thread_local! {
     static NEXT_LOT: Cell<u128> = const { Cell::new(1) };
@@ -47,6 +54,7 @@ pub(super) struct Model {
     pub(super) projects: BTreeSet<ProjectId>,
     pub(super) subscriptions: BTreeMap<SubscriptionId, Subscription>,
     pub(super) payments: BTreeMap<String, PendingPayment>,
+    pub(super) billing: Billing,
     pub(super) entries: Vec<Entry>,
     pub(super) notices: BTreeMap<String, Notice>,
     pub(super) catalog: Catalog,
@@ -75,6 +83,7 @@ impl Model {
             projects: (1..3).map(|n| ProjectId::new(&format!("project-{n}")).unwrap()).collect(),
             subscriptions: BTreeMap::new(),
             payments: BTreeMap::new(),
+            billing: Billing::default(),
             entries: Vec::new(),
             notices: BTreeMap::new(),
             catalog: catalog(0),
@@ -116,8 +125,16 @@ impl Model {
                 // Billing, too, first applies what is due.
                 self.apply_due(now);
                 self.account.subscriptions += 1;
-                self.subscriptions
-                    .insert(subscription.subscription_id.clone(), subscription.clone());
+                let mut changed = subscription.clone();
+                // A period that has begun since is not taken back.
+                let known = self.subscriptions.get(&changed.subscription_id);
+                let begun =
+                    |known: &&Subscription| known.period_start_time > changed.period_start_time;
+                if let Some(known) = known.filter(begun) {
+                    changed.period_start_time = known.period_start_time;
+                    changed.period_end_time = known.period_end_time;
+                }
+                self.subscriptions.insert(changed.subscription_id.clone(), changed);
             }
             Change::AwaitPayment(payment) => {
                 let id = &payment.top_up_id;
@@ -161,7 +178,8 @@ impl Model {
         let (credits, credit_type) = (lot.remaining, lot.credit_type.clone());
         state.lots.insert(lot_id, lot);
         if credits > 0 {
-            let cause = Cause { reservation_id: None, reference: "reversed", actor: "tester" };
+            let cause =
+                Cause { reservation_id: None, reference: REVERSED_BY_TEST, actor: "tester" };
             let portions = vec![LotPortion { lot_id, credits }];
             state.post(&credit_type, EntryKind::Revoke, portions, cause, now);
         }
@@ -182,9 +200,17 @@ impl Model {
                 lots.extend(made.portions.iter().map(|portion| portion.lot_id));
                 state.reservations.insert(made.reservation_id.clone(), made.clone());
             }
-            if let Some(made) = operation_of(command).and_then(|key| self.operations.get(key)) {
+            if let Some(made) = operation_of(command).and_then(|key| self.operations.get(&key)) {
                 lots.extend(made.lot_id);
                 state.operations.insert(made.key.clone(), made.clone());
+            }
+            lots.extend(self.billing.load(&mut state, command));
+            if let Some(known) = subscription_of(command).and_then(|id| self.subscriptions.get(id))
+                && !known.is_live()
+                && state.subscription(&known.subscription_id).is_none()
+            {
+                state.subscriptions.push(known.clone());
+                state.subscriptions.sort_by(|a, b| a.subscription_id.cmp(&b.subscription_id));
             }
         }
         state.lots = lots.into_iter().map(|id| (id, self.lots[&id].clone())).collect();
@@ -222,7 +248,8 @@ impl Model {
             }
             Missing::PendingPayments => {
                 let mut pending: Vec<_> = self.payments.values().cloned().collect();
-                pending.sort_by_key(|payment| payment.create_time);
+                pending.extend(self.billing.pending_payments());
+                pending.sort_by_key(|payment| (payment.create_time, payment.top_up_id.clone()));
                 state.pending_payments = Some(pending);
             }
             Missing::Operation(key) => {
@@ -242,7 +269,8 @@ impl Model {
         i64::try_from(held.count()).unwrap()
     }
 
-    fn store(&mut self, state: AccountState) {
+    fn store(&mut self, mut state: AccountState) {
+        self.billing.store(&mut state);
         for (project, slots) in &state.project_slots {
             let held =
                 |r: &&Reservation| r.is_held() && r.sent.project_id.as_ref() == Some(project);
@@ -293,10 +321,30 @@ fn reservation_of(command: &Command) -> Option<&ReservationId> {
     }
 }
 
-fn operation_of(command: &Command) -> Option<&OperationKey> {
+fn operation_of(command: &Command) -> Option<OperationKey> {
     match &command.action {
-        Action::Grant(grant) => Some(&grant.key),
-        Action::Revoke(revoke) => Some(&revoke.key),
+        Action::Grant(grant) => Some(grant.key.clone()),
+        Action::Revoke(revoke) => Some(revoke.key.clone()),
+        _ => top_up_of(command).map(|id| (OperationKind::TopUp, id.clone())),
+    }
+}
+
+/// The subscription that a command names, which may have ended.
+fn subscription_of(command: &Command) -> Option<&SubscriptionId> {
+    match &command.action {
+        Action::StartSubscription(request) => request.subscription_id.as_ref(),
+        Action::RenewSubscription { subscription_id, .. }
+        | Action::ChangePlan { subscription_id, .. }
+        | Action::CancelSubscription { subscription_id, .. }
+        | Action::ResumeSubscription { subscription_id } => subscription_id.as_ref(),
+        Action::ImportSubscription(subscription) => Some(&subscription.subscription_id),
+        Action::ApplyEvent(event) => match &event.effect {
+            Effect::SubscriptionChanged(subscription) => Some(&subscription.subscription_id),
+            Effect::PaymentPending(payment)
+            | Effect::PaymentCompleted(payment)
+            | Effect::PaymentCanceled(payment) => payment.subscription_id.as_ref(),
+            Effect::Adjusted(_) => None,
+        },
         _ => None,
     }
 }

@@ -13,6 +13,7 @@ use proptest::prelude::*;
 
 use super::{
     audit::audit,
+    billing::billing_histories,
     billing_catalog::billing_catalog,
     generate::{Change, Step, catalog, histories},
     model::{Model, next_lot_id},
@@ -35,11 +36,7 @@ proptest! {
 
     #[test]
     fn the_books_balance_after_every_step(history in histories(60)) {
-        let mut model = Model::new();
-        for step in &history {
-            model.change(step.at, &step.change);
-            audit(&model);
-        }
+        books_balance(&history);
     }
 
     #[test]
@@ -47,78 +44,142 @@ proptest! {
         history in histories(80),
         size in 2..30_usize,
     ) {
-        let (mut batched, mut single) = (Model::new(), Model::new());
-        let mut batch = Vec::new();
-        let mut batch_time = Timestamp::UNIX_EPOCH;
-        for Step { at, change } in history {
-            let full = batch.len() >= size || (!batch.is_empty() && at != batch_time);
-            match change {
-                Change::Command(command) => {
-                    if full {
-                        compare(&mut batched, &mut single, batch_time, &mut batch);
-                    }
-                    batch_time = at;
-                    batch.push(command);
-                }
-                change => {
-                    compare(&mut batched, &mut single, batch_time, &mut batch);
-                    batched.change(at, &change);
-                    single.change(at, &change);
-                }
-            }
-        }
-        compare(&mut batched, &mut single, batch_time, &mut batch);
+        batches_agree(history, size);
     }
 
     #[test]
     fn every_command_sent_again_changes_nothing(history in histories(60)) {
-        let mut model = Model::new();
-        for Step { at, change } in history {
-            model.change(at, &change);
-            if let Change::Command(command) = change {
-                let before = model.clone();
-                let first = model.run(at, std::slice::from_ref(&command));
-                // What the first call did may let a second one of a block, or
-                // of a late commit, through: never of anything that has moved.
-                let kept = model.entries == before.entries;
-                let again = model.run(at, std::slice::from_ref(&command));
-                prop_assert!(kept, "{command:?} moved credits twice: {first:?}");
-                prop_assert_eq!(first, again);
-            }
-        }
+        repeats_change_nothing(history)?;
     }
 
     #[test]
     fn a_check_agrees_with_the_reserve_after_it(history in histories(60)) {
-        let mut model = Model::new();
-        for Step { at, change } in history {
-            if let Change::Command(Command { action: Action::Reserve(reserve), .. }) = &change
-                && !model.reservations.contains_key(&reserve.reservation_id)
-            {
-                let check = Command { action: Action::Check(reserve.scan.clone()), ..command(&change) };
-                let checked = model.clone().run(at, &[check]).remove(0);
-                let reserved = model.clone().run(at, &[command(&change)]).remove(0);
-                agree(&checked, &reserved)?;
-            }
-            model.change(at, &change);
-        }
+        checks_agree(history)?;
     }
 
     #[test]
     fn what_is_due_is_told_beforehand(history in histories(60)) {
-        let mut model = Model::new();
-        for Step { at, change } in history {
-            let mut gate = Gate::of(&model, at);
-            let before = gate.state.clone();
-            let catalog = model.catalog.clone();
-            let context = Context { now: at, catalog: &catalog, new_lot_id: next_lot_id };
-            let pending = due::is_pending(&gate.state, &context);
-            due::apply(&mut gate.state, &context);
-            prop_assert_eq!(pending, gate.state != before);
-            prop_assert!(!due::is_pending(&gate.state, &context));
-            model.change(at, &change);
+        due_is_told(history)?;
+    }
+}
+
+/// The same of histories with purchases in them.
+mod with_purchases {
+    use super::*;
+
+    proptest! {
+        #![proptest_config(config(500))]
+
+        #[test]
+        fn the_books_balance_after_every_step(history in billing_histories(80)) {
+            books_balance(&history);
+        }
+
+        #[test]
+        fn a_batch_gives_what_its_commands_give_one_after_the_other(
+            history in billing_histories(80),
+            size in 2..30_usize,
+        ) {
+            batches_agree(history, size);
+        }
+
+        #[test]
+        fn every_command_sent_again_changes_nothing(history in billing_histories(80)) {
+            repeats_change_nothing(history)?;
+        }
+
+        #[test]
+        fn a_check_agrees_with_the_reserve_after_it(history in billing_histories(80)) {
+            checks_agree(history)?;
+        }
+
+        #[test]
+        fn what_is_due_is_told_beforehand(history in billing_histories(80)) {
+            due_is_told(history)?;
         }
     }
+}
+
+fn books_balance(history: &[Step]) {
+    let mut model = Model::new();
+    for step in history {
+        model.change(step.at, &step.change);
+        audit(&model);
+    }
+}
+
+fn batches_agree(history: Vec<Step>, size: usize) {
+    let (mut batched, mut single) = (Model::new(), Model::new());
+    let mut batch = Vec::new();
+    let mut batch_time = Timestamp::UNIX_EPOCH;
+    for Step { at, change } in history {
+        let full = batch.len() >= size || (!batch.is_empty() && at != batch_time);
+        match change {
+            Change::Command(command) => {
+                if full {
+                    compare(&mut batched, &mut single, batch_time, &mut batch);
+                }
+                batch_time = at;
+                batch.push(command);
+            }
+            change => {
+                compare(&mut batched, &mut single, batch_time, &mut batch);
+                batched.change(at, &change);
+                single.change(at, &change);
+            }
+        }
+    }
+    compare(&mut batched, &mut single, batch_time, &mut batch);
+}
+
+fn repeats_change_nothing(history: Vec<Step>) -> Result<(), TestCaseError> {
+    let mut model = Model::new();
+    for Step { at, change } in history {
+        model.change(at, &change);
+        if let Change::Command(command) = change {
+            let before = model.clone();
+            let first = model.run(at, std::slice::from_ref(&command));
+            // What the first call did may let a second one of a block, or
+            // of a late commit, through: never of anything that has moved.
+            let kept = model.entries == before.entries;
+            let again = model.run(at, std::slice::from_ref(&command));
+            prop_assert!(kept, "{command:?} moved credits twice: {first:?}");
+            prop_assert_eq!(first, again);
+        }
+    }
+    Ok(())
+}
+
+fn checks_agree(history: Vec<Step>) -> Result<(), TestCaseError> {
+    let mut model = Model::new();
+    for Step { at, change } in history {
+        if let Change::Command(Command { action: Action::Reserve(reserve), .. }) = &change
+            && !model.reservations.contains_key(&reserve.reservation_id)
+        {
+            let check = Command { action: Action::Check(reserve.scan.clone()), ..command(&change) };
+            let checked = model.clone().run(at, &[check]).remove(0);
+            let reserved = model.clone().run(at, &[command(&change)]).remove(0);
+            agree(&checked, &reserved)?;
+        }
+        model.change(at, &change);
+    }
+    Ok(())
+}
+
+fn due_is_told(history: Vec<Step>) -> Result<(), TestCaseError> {
+    let mut model = Model::new();
+    for Step { at, change } in history {
+        let mut gate = Gate::of(&model, at);
+        let before = gate.state.clone();
+        let catalog = model.catalog.clone();
+        let context = Context { now: at, catalog: &catalog, new_lot_id: next_lot_id };
+        let pending = due::is_pending(&gate.state, &context);
+        due::apply(&mut gate.state, &context);
+        prop_assert_eq!(pending, gate.state != before);
+        prop_assert!(!due::is_pending(&gate.state, &context));
+        model.change(at, &change);
+    }
+    Ok(())
 }
 
 fn command(change: &Change) -> Command {

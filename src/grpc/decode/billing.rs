@@ -2,7 +2,7 @@
 
 use super::{
     Invalid,
-    fields::{Fields, MAX_TEXT_BYTES},
+    fields::{Fields, MAX_TEXT_BYTES, PROVIDER_PADDLE},
 };
 use crate::{
     domain::{
@@ -13,14 +13,12 @@ use crate::{
     proto,
 };
 
-const MAX_PROVIDER_ID_BYTES: usize = 128;
-
 pub(in crate::grpc) fn grant(
     request: proto::GrantCreditsRequest,
     actor: String,
 ) -> Result<Command, Invalid> {
     let mut fields = Fields::default();
-    let grant_id = fields.id("grant_id", &request.grant_id, OperationId::new);
+    let grant_id = fields.id("grant_id", &request.grant_id, OperationId::of_caller);
     let account_id = fields.id("account_id", &request.account_id, AccountId::new);
     let credit_type = fields.id("credit_type", &request.credit_type, CreditType::new);
     fields.credits("credits", request.credits, 1);
@@ -45,7 +43,7 @@ pub(in crate::grpc) fn revoke(
     actor: String,
 ) -> Result<(CreditType, Command), Invalid> {
     let mut fields = Fields::default();
-    let revocation_id = fields.id("revocation_id", &request.revocation_id, OperationId::new);
+    let revocation_id = fields.id("revocation_id", &request.revocation_id, OperationId::of_caller);
     let account_id = fields.id("account_id", &request.account_id, AccountId::new);
     let credit_type = fields.id("credit_type", &request.credit_type, CreditType::new);
     fields.credits("credits", request.credits, 1);
@@ -93,18 +91,8 @@ pub(in crate::grpc) fn link_provider(
 ) -> Result<AccountId, Invalid> {
     let mut fields = Fields::default();
     let account_id = fields.id("account_id", &request.account_id, AccountId::new);
-    if request.provider != "paddle" {
-        fields.wrong("provider", "must be \"paddle\"");
-    }
-    let customer = &request.customer_id;
-    if !(1..=MAX_PROVIDER_ID_BYTES).contains(&customer.len())
-        || !customer.bytes().all(|byte| byte.is_ascii_graphic())
-    {
-        fields.wrong(
-            "customer_id",
-            format!("must be 1 to {MAX_PROVIDER_ID_BYTES} printable ASCII characters, no spaces"),
-        );
-    }
+    fields.provider("provider", &request.provider, &[PROVIDER_PADDLE]);
+    fields.provider_id("customer_id", &request.customer_id);
     fields.finish(|| account_id)
 }
 

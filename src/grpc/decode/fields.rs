@@ -15,6 +15,9 @@ const MAX_LABEL_KEY_BYTES: usize = 64;
 /// The most bytes of a note, a reason, a name or a label's value.
 pub(super) const MAX_TEXT_BYTES: usize = 256;
 const MAX_EMAIL_BYTES: usize = 320;
+const MAX_PROVIDER_ID_BYTES: usize = 128;
+/// The one payment provider that there is.
+pub(super) const PROVIDER_PADDLE: &str = "paddle";
 const DEFAULT_PAGE_SIZE: i64 = 100;
 const MAX_PAGE_SIZE: i64 = 1_000;
 
@@ -94,6 +97,31 @@ impl Fields {
             self.text(field, text, MAX_EMAIL_BYTES);
         } else if !plausible || text.chars().any(|c| c.is_whitespace() || c.is_control()) {
             self.wrong(field, "must be one address, such as \"billing@example.com\", or empty");
+        }
+    }
+
+    /// One of these providers.
+    pub(super) fn provider(&mut self, field: &str, provider: &str, known: &[&str]) {
+        if !known.contains(&provider) {
+            let names: Vec<String> = known.iter().map(|name| format!("{name:?}")).collect();
+            self.wrong(field, format!("must be {}", names.join(" or ")));
+        }
+    }
+
+    /// An id that a provider chose. What it looks like is the provider's affair.
+    pub(super) fn provider_id(&mut self, field: &str, id: &str) {
+        let printable = id.bytes().all(|byte| byte.is_ascii_graphic());
+        if !(1..=MAX_PROVIDER_ID_BYTES).contains(&id.len()) || !printable {
+            let limit = MAX_PROVIDER_ID_BYTES;
+            let message = format!("must be 1 to {limit} printable ASCII characters, no spaces");
+            self.wrong(field, message);
+        }
+    }
+
+    /// The same, where it may be left out.
+    pub(super) fn optional_provider_id(&mut self, field: &str, id: &str) {
+        if !id.is_empty() {
+            self.provider_id(field, id);
         }
     }
 

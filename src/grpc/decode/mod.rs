@@ -6,16 +6,23 @@ mod catalog;
 mod fields;
 mod gate;
 mod lists;
+mod subscriptions;
 mod time;
+mod top_ups;
 
 pub(super) use billing::{assignment, create_account, grant, link_provider, revoke, suspension};
 pub(super) use catalog::catalog;
 pub(super) use fields::one_id;
 pub(super) use gate::{batch, check, commit, extend, release, reservation_name, reserve};
 pub(super) use lists::{accounts, balances, entries, lots, reservations};
+pub(super) use subscriptions::{
+    cancel_subscription, change_plan, renew_subscription, resume_subscription, start_subscription,
+};
 pub(super) use time::in_range as time_in_range;
+pub(super) use top_ups::{begin_top_up, confirm_top_up, fail_top_up, top_ups};
 
 use crate::domain::catalog_check::Violation;
+use lists::Paged;
 
 /// Why a request was not understood.
 #[derive(Debug, Clone, PartialEq, Eq)]

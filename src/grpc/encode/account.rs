@@ -1,9 +1,8 @@
 //! Accounts and their subscriptions.
 
-use super::time;
+use super::{subscription, time};
 use crate::{
     domain::{account::Account, subscription::Subscription},
-    ids::AccountId,
     proto,
 };
 
@@ -20,19 +19,5 @@ pub(in crate::grpc) fn account(
         suspended: account.suspended,
         suspension_reason: account.suspension_reason,
         create_time: Some(time(account.create_time)),
-    }
-}
-
-fn subscription(account_id: &AccountId, subscription: Subscription) -> proto::Subscription {
-    proto::Subscription {
-        subscription_id: subscription.subscription_id.to_string(),
-        account_id: account_id.to_string(),
-        plan: subscription.plan.to_string(),
-        status: i32::from(subscription.status as i16),
-        period_start_time: Some(time(subscription.period_start_time)),
-        period_end_time: Some(time(subscription.period_end_time)),
-        cancel_at_period_end: subscription.cancel_at_period_end,
-        interval: i32::from(subscription.interval as i16),
-        provider: subscription.provider,
     }
 }

@@ -4,11 +4,20 @@ mod account;
 mod catalog;
 mod gate;
 mod ledger;
+mod subscription;
+mod top_up;
 
 pub(super) use account::account;
 pub(super) use catalog::catalog;
 pub(super) use gate::{check, commit, extend, release, reservation, reserve};
 pub(super) use ledger::{balance, entry, grant, lot, revoke};
+pub(super) use subscription::{
+    changed as subscription_changed, renew as subscription_renewed, start as subscription_started,
+    subscription,
+};
+pub(super) use top_up::{
+    begun as top_up_begun, closed as top_up_closed, confirmed as top_up_confirmed, top_up,
+};
 
 use chrono::TimeDelta;
 

@@ -131,6 +131,39 @@ proptest! {
         let _ = decode::entries(&request);
     }
 
+    #[test]
+    fn subscriptions_and_purchases_never_panic(
+        id in text(), account_id in text(), name in text(), credits in number(),
+        time in timestamp(), end in timestamp(), interval in any::<i32>(),
+        page_size in any::<i32>(), page_token in text(),
+    ) {
+        let request = proto::StartSubscriptionRequest {
+            account_id: account_id.clone(), plan: name.clone(), interval, start_time: time,
+            trial_end_time: end, trial_credits: credits, subscription_id: id.clone(),
+        };
+        if let Ok(command) = decode::start_subscription(&request, String::new()) {
+            let Action::StartSubscription(start) = command.action else { panic!("not a start") };
+            prop_assert_eq!(start.sent.trial.is_some(), end.is_some());
+            prop_assert!(credits == 0 || end.is_some());
+            prop_assert!((0..=MAX_CREDITS).contains(&credits));
+        }
+        let request = proto::RenewSubscriptionRequest {
+            account_id: account_id.clone(), period_start_time: time, subscription_id: id.clone(),
+        };
+        let _ = decode::renew_subscription(&request, String::new());
+        let request = proto::BeginTopUpRequest {
+            top_up_id: id, account_id: account_id.clone(), credit_type: name.clone(), credits,
+            provider: "paddle".to_owned(), provider_reference: name.clone(),
+        };
+        if let Ok((_, begin)) = decode::begin_top_up(request) {
+            prop_assert!((1..=MAX_CREDITS).contains(&begin.credits));
+            prop_assert!(begin.top_up_id.as_str().len() <= 128);
+        }
+        let request = proto::FailTopUpRequest { top_up_id: name.clone(), reason: name };
+        let _ = decode::fail_top_up(&request);
+        let _ = decode::top_ups(&proto::ListTopUpsRequest { account_id, page_size, page_token });
+    }
+
     /// Random bytes that happen to be a message: its fields are anything.
     #[test]
     fn a_catalog_of_random_bytes_never_panics(bytes in vec(any::<u8>(), 0..200)) {

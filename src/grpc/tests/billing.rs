@@ -35,6 +35,7 @@ fn a_grant_is_an_operators_and_keyed_by_its_id() {
 fn each_field_of_a_grant_is_checked() {
     for (request, field) in [
         (grant(|r| r.grant_id.clear()), "grant_id"),
+        (grant(|r| r.grant_id = "x".repeat(129)), "grant_id"),
         (grant(|r| r.account_id = "é".to_owned()), "account_id"),
         (grant(|r| r.credit_type.clear()), "credit_type"),
         (grant(|r| r.credits = 0), "credits"),
@@ -66,10 +67,12 @@ fn a_revocation_is_keyed_by_its_id_and_needs_a_reason() {
         credits: MAX_CREDITS,
         reason: "x".repeat(256),
     };
-    let (credit_type, command) = decode::revoke(request, "ops".to_owned()).unwrap();
+    let (credit_type, command) = decode::revoke(request.clone(), "ops".to_owned()).unwrap();
     let Action::Revoke(revoke) = command.action else { panic!("not a revocation") };
     assert_eq!((revoke.key.0, revoke.key.1.as_str()), (OperationKind::Revocation, "back-1"));
     assert_eq!(revoke.credit_type, credit_type);
+    let long = proto::RevokeCreditsRequest { revocation_id: "x".repeat(129), ..request };
+    assert_eq!(wrong(decode::revoke(long, String::new())), ["revocation_id"]);
     assert_eq!(
         wrong(decode::revoke(proto::RevokeCreditsRequest::default(), String::new())),
         ["revocation_id", "account_id", "credit_type", "credits", "reason"]

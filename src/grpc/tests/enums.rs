@@ -7,6 +7,7 @@ use crate::{
     domain::{
         credit::LotSource,
         entry::EntryKind,
+        payment::TopUpStatus,
         reservation::{ReleaseCause, ReservationState},
         subscription::{BillingInterval, SubscriptionStatus},
         verdict::{BlockReason, Remedy},
@@ -55,6 +56,7 @@ fn every_number_means_the_same_on_both_sides() {
         "BILLING_INTERVAL_",
         [BillingInterval::Month, BillingInterval::Year]
     );
+    agrees!(proto::TopUpStatus, "TOP_UP_STATUS_", TopUpStatus::ALL);
     agrees!(
         proto::BlockReason,
         "BLOCK_REASON_",

@@ -8,8 +8,11 @@ mod enums;
 mod gate;
 mod lists;
 mod pages;
+mod refusals;
 mod status;
+mod subscriptions;
 mod time;
+mod top_ups;
 
 use super::decode::Invalid;
 

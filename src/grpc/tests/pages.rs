@@ -6,12 +6,13 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use crate::{
+    billing::TopUpKey,
     clock::Timestamp,
     grpc::{
         decode::Invalid,
         page::{EntryKey, Key, List},
     },
-    ids::{AccountId, CreditType, LotId, ReservationId},
+    ids::{AccountId, CreditType, LotId, OperationId, ReservationId},
     proto,
     store::queries::{LotKey, ReservationKey},
 };
@@ -49,6 +50,10 @@ fn every_key_reads_back() {
     }
     let key: EntryKey = (time(last), CreditType::new("scan").unwrap(), i64::MAX);
     round_trip(&key);
+    for length in [1, 128, 256] {
+        let top_up_id = OperationId::new(&"z".repeat(length)).unwrap();
+        round_trip(&TopUpKey { create_time: time(last), top_up_id });
+    }
 }
 
 #[test]
@@ -147,6 +152,7 @@ proptest! {
         prop_assert!(list.key::<ReservationKey>(&token).is_err());
         prop_assert!(list.key::<LotKey>(&token).is_err());
         prop_assert!(list.key::<EntryKey>(&token).is_err());
+        prop_assert!(list.key::<TopUpKey>(&token).is_err());
     }
 
     #[test]
@@ -165,5 +171,6 @@ proptest! {
         let _ = list.key::<ReservationKey>(&forged);
         let _ = list.key::<LotKey>(&forged);
         let _ = list.key::<EntryKey>(&forged);
+        let _ = list.key::<TopUpKey>(&forged);
     }
 }

@@ -7,13 +7,13 @@ use tonic_types::StatusExt;
 use crate::{
     billing::BillingError,
     domain::{catalog_check::Violation, command::Refusal, reservation::ReservationState},
-    grpc::{decode::Invalid, status::unimplemented},
+    grpc::decode::Invalid,
     ids::{AccountId, OperationId, PlanName, ReservationId},
     ledger::LedgerError,
     proto,
 };
 
-struct Row {
+pub(super) struct Row {
     status: Status,
     code: Code,
     reason: &'static str,
@@ -27,24 +27,24 @@ fn row(status: impl Into<Status>, code: Code, reason: &'static str) -> Row {
     Row { status, code, reason, metadata: &[], field: None, retry_millis: None }
 }
 
-fn refused(refusal: Refusal, code: Code, reason: &'static str) -> Row {
+pub(super) fn refused(refusal: Refusal, code: Code, reason: &'static str) -> Row {
     row(LedgerError::Refused(refusal), code, reason)
 }
 
 impl Row {
-    fn metadata(self, metadata: &'static [(&'static str, &'static str)]) -> Self {
+    pub(super) fn metadata(self, metadata: &'static [(&'static str, &'static str)]) -> Self {
         Self { metadata, ..self }
     }
 
-    fn field(self, field: &'static str) -> Self {
+    pub(super) fn field(self, field: &'static str) -> Self {
         Self { field: Some(field), ..self }
     }
 
-    fn retry(self, millis: u128) -> Self {
+    pub(super) fn retry(self, millis: u128) -> Self {
         Self { retry_millis: Some(millis), ..self }
     }
 
-    fn check(&self) {
+    pub(super) fn check(&self) {
         let (status, reason) = (&self.status, self.reason);
         assert_eq!(status.code(), self.code, "{reason}");
         assert!(!status.message().is_empty(), "{reason}");
@@ -188,8 +188,6 @@ fn outages_say_when_to_come_back_and_nothing_else_does() {
         row(LedgerError::Unavailable, Code::Unavailable, "UNAVAILABLE").retry(500),
         row(LedgerError::Closed, Code::Unavailable, "SHUTTING_DOWN").retry(100),
         row(LedgerError::Internal, Code::Internal, "INTERNAL"),
-        row(unimplemented("BeginTopUp"), Code::Unimplemented, "UNIMPLEMENTED")
-            .metadata(&[("method", "BeginTopUp")]),
         row(BillingError::Ledger(LedgerError::Unavailable), Code::Unavailable, "UNAVAILABLE")
             .retry(500),
     ] {
@@ -216,6 +214,16 @@ fn every_error_of_a_use_case_or_a_request_has_a_code_and_a_reason() {
             "CATALOG_INVALID",
         )
         .field("catalog.plans[1].name"),
+        row(
+            BillingError::PaymentClaimed {
+                provider: "paddle".to_owned(),
+                transaction_id: "txn_1".to_owned(),
+            },
+            InvalidArgument,
+            "PAYMENT_CLAIMED",
+        )
+        .metadata(&[("provider", "paddle"), ("provider_reference", "txn_1")])
+        .field("provider_reference"),
         row(BillingError::PlansInUse(plans), FailedPrecondition, "PLANS_IN_USE")
             .metadata(&[("plans", "pro,agency")]),
         row(Invalid::Request(vec![violation("scan")]), InvalidArgument, "INVALID_REQUEST")

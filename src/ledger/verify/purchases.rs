@@ -1,7 +1,7 @@
 //! Payments of a provider, and what they brought, against the ledger; what was
 //! taken back of them; and what a lapse has left.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
@@ -79,9 +79,6 @@ fn taken_back(books: &AccountBooks, lots: &BTreeMap<LotId, &Lot>, findings: &mut
         let sum = taken.entry(lot_id).or_default();
         *sum = sum.saturating_add(credits);
     };
-    for purchase in &books.purchases {
-        add(purchase.lot_id, purchase.reversed_credits.saturating_neg());
-    }
     for lot in lots.values() {
         add(lot.lot_id, lot.unrecovered);
     }
@@ -92,7 +89,11 @@ fn taken_back(books: &AccountBooks, lots: &BTreeMap<LotId, &Lot>, findings: &mut
             }
         }
     }
-    let bought: BTreeSet<LotId> = books.purchases.iter().map(|p| p.lot_id).collect();
+    let mut said: BTreeMap<LotId, i64> = BTreeMap::new();
+    for purchase in &books.purchases {
+        let sum = said.entry(purchase.lot_id).or_default();
+        *sum = sum.saturating_add(purchase.reversed_credits);
+    }
     for operation in &books.operations {
         let (kind, id) = &operation.key;
         let credits = match kind {
@@ -103,14 +104,17 @@ fn taken_back(books: &AccountBooks, lots: &BTreeMap<LotId, &Lot>, findings: &mut
         // Credits may have been reinstated elsewhere: the key names the lot.
         let lot_id = id.as_str().rsplit(':').next().and_then(|text| Uuid::parse_str(text).ok());
         match lot_id.map(LotId) {
-            Some(lot_id) if bought.contains(&lot_id) => add(lot_id, credits),
+            Some(lot_id) if said.contains_key(&lot_id) => add(lot_id, credits),
             _ => findings.push(format!("operation {id}: is a {kind:?} of no purchase")),
         }
     }
-    for (lot_id, difference) in taken.into_iter().filter(|(_, difference)| *difference != 0) {
-        findings.push(format!(
-            "lot {lot_id}: {difference} more credits were taken back than its purchases say"
-        ));
+    for (lot_id, taken) in taken {
+        let said = said.get(&lot_id).copied().unwrap_or(0);
+        if taken != said {
+            findings.push(format!(
+                "lot {lot_id}: {taken} credits were taken back or are owed, its purchases say {said}"
+            ));
+        }
     }
 }
 

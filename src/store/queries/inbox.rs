@@ -60,11 +60,11 @@ impl Database {
             SELECT event_id, event_type, occurred_at, receive_time, state, attempts,
                    next_attempt_time, account_id, error
               FROM public.webhook_inbox
-             WHERE provider = $1 AND ($2::smallint IS NULL OR state = $2)
+             WHERE provider COLLATE "POSIX" = $1 AND ($2::integer IS NULL OR state::integer = $2)
              ORDER BY receive_time DESC, event_id LIMIT $3
             "#,
             provider,
-            state.map(|state| state as i16),
+            state.map(|state| i32::from(state as i16)),
             limit
         )
         .fetch_all(&mut *self.directories().acquire().await?)
@@ -100,7 +100,8 @@ impl Database {
              CROSS JOIN LATERAL (
                 SELECT count(*) AS events,
                        coalesce(extract(epoch FROM now() - min(receive_time)), 0)::float8 AS oldest
-                  FROM public.webhook_inbox WHERE state = s.state AND provider = $1) AS f
+                  FROM public.webhook_inbox
+                 WHERE state::integer = s.state AND provider COLLATE "POSIX" = $1) AS f
              ORDER BY s.state
             "#,
             provider
@@ -153,10 +154,10 @@ impl Database {
             r#"
             UPDATE public.webhook_inbox
                SET state = 1, parks = 0, next_attempt_time = clock_timestamp(), settle_time = NULL
-             WHERE provider = $1 AND state = $2
+             WHERE provider COLLATE "POSIX" = $1 AND state::integer = $2
             "#,
             provider,
-            state as i16
+            i32::from(state as i16)
         )
         .execute(&mut *self.directories().acquire().await?)
         .await?;

@@ -3,6 +3,7 @@
 mod db;
 pub mod hand;
 mod server;
+pub mod shop;
 pub mod words;
 
 pub use db::TestDb;

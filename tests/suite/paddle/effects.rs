@@ -68,6 +68,22 @@ async fn a_completed_payment_grants_once_however_often_it_is_said() {
     db.finish().await;
 }
 
+/// The worker is told of an arrival: polling alone would take half a second each.
+#[tokio::test]
+async fn an_effect_follows_its_webhook_at_once() {
+    let db = TestDb::new().await;
+    let server = start(&db).await;
+    let begun = std::time::Instant::now();
+    for n in 1..=8 {
+        send(&server, &db, &[bought(&format!("evt_{n}"), &format!("txn_{n}"), 1)]).await;
+        assert_eq!(available(&db).await, 5 * n);
+    }
+    println!("8 webhooks and their effects, one after the other: {:?}", begun.elapsed());
+    assert!(begun.elapsed() < std::time::Duration::from_secs(2), "{:?}", begun.elapsed());
+    server.finish().await;
+    db.finish().await;
+}
+
 #[tokio::test]
 async fn nothing_but_completion_grants() {
     let db = TestDb::new().await;

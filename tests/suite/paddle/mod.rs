@@ -6,5 +6,6 @@ mod effects;
 mod flood;
 mod inbox;
 mod library;
+mod outage;
 mod send;
 mod webhook;

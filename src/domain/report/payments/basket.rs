@@ -42,7 +42,7 @@ impl Extra<'_> {
 #[derive(Debug)]
 pub(super) struct DueCredits<'t> {
     pub(super) key: OperationKey,
-    pub(super) brought: PeriodCredits,
+    pub(super) credits: PeriodCredits,
     /// Each line's part.
     pub(super) shares: Vec<(&'t TransactionItem, i64)>,
 }
@@ -89,7 +89,7 @@ impl<'t> Basket<'t> {
         if let Some(period) = &period {
             for (credit_type, (brought, shares)) in by_type {
                 if let Some(key) = periods::outstanding_key(state, period, &credit_type)? {
-                    due.push(DueCredits { key, brought, shares });
+                    due.push(DueCredits { key, credits: brought, shares });
                 }
             }
         }
@@ -99,7 +99,7 @@ impl<'t> Basket<'t> {
     /// What it brings of each type.
     pub(super) fn sizes(&self) -> impl Iterator<Item = (&CreditType, i64)> {
         let extras = self.extras.iter().filter(|extra| !extra.is_granted);
-        let due = self.due.iter().map(|due| (&due.brought.credit_type, due.brought.credits));
+        let due = self.due.iter().map(|due| (&due.credits.credit_type, due.credits.credits));
         extras.map(|extra| (&extra.credit_type, extra.credits)).chain(due)
     }
 }
