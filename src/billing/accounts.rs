@@ -2,8 +2,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use super::bulk::difference;
-use super::{Billing, BillingError};
+use super::{Billing, BillingError, bulk::difference};
 use crate::{
     domain::{
         account::Account,
@@ -12,7 +11,7 @@ use crate::{
     },
     ids::{AccountId, ProjectId},
     ledger::{LedgerError, detached},
-    store::{Cell, StoreError, accounts::NewAccount},
+    store::{Cell, StoreError},
 };
 
 /// An account with its subscriptions, ended ones too, the newest first.
@@ -30,14 +29,16 @@ impl Billing {
         display_name: &str,
         billing_email: &str,
     ) -> Result<Details, BillingError> {
-        let wanted = NewAccount {
-            account_id: account_id.clone(),
-            display_name: display_name.to_owned(),
-            billing_email: billing_email.to_owned(),
-        };
-        let there = self.create_accounts(vec![wanted.clone()]).await?.pop();
-        let there = there.ok_or_else(|| BillingError::account_not_found(account_id))?;
-        if let Some(field) = difference(&wanted, &there.account) {
+        let (database, cells) = (self.database.clone(), self.cells.clone());
+        let cell = self.cell_for(account_id)?;
+        let (id, name, email) =
+            (account_id.clone(), display_name.to_owned(), billing_email.to_owned());
+        let account =
+            detached(
+                async move { database.create_account(&cells, &cell, &id, &name, &email).await },
+            )
+            .await?;
+        if let Some(field) = difference(&account, display_name, billing_email) {
             return Err(BillingError::AccountExists(account_id.clone(), field));
         }
         self.account(account_id).await

@@ -1,30 +1,39 @@
-//! Many accounts, projects and grants at once: for imports. Each call is a few
+//! Many accounts, projects, subscriptions and lots at once: for imports. Each call is a few
 //! set-based statements; the caller keeps them to some thousand rows.
 
 use super::{Billing, BillingError};
 pub use crate::store::{
     accounts::{CreatedAccount, NewAccount},
     projects::ClaimedProject,
-    queries::KnownGrant,
+    queries::ImportedLot,
 };
 use crate::{
     clock::Timestamp,
     domain::{account::Account, subscription::Subscription},
-    ids::{AccountId, OperationId, ProjectId},
+    ids::{AccountId, OperationId, ProjectId, SubscriptionId},
     ledger::detached,
     store::StoreError,
 };
 
 /// The field in which an account is not as it is wanted.
-#[must_use]
-pub fn difference(wanted: &NewAccount, there: &Account) -> Option<&'static str> {
-    if there.display_name != wanted.display_name {
+pub(super) fn difference(
+    there: &Account,
+    display_name: &str,
+    billing_email: &str,
+) -> Option<&'static str> {
+    if there.display_name != display_name {
         Some("display name")
-    } else if there.billing_email != wanted.billing_email {
+    } else if there.billing_email != billing_email {
         Some("billing email")
     } else {
         None
     }
+}
+
+/// The field in which an account is not as it was to be created.
+#[must_use]
+pub fn differs(there: &Account, wanted: &NewAccount) -> Option<&'static str> {
+    difference(there, &wanted.display_name, &wanted.billing_email)
 }
 
 impl Billing {
@@ -103,15 +112,48 @@ impl Billing {
         Ok(detached(async move { database.project_owners(&project_ids).await }).await?)
     }
 
-    /// Those of these grants that were made.
+    /// Says of a provider's subscriptions whose they are, so that its reports find
+    /// their account, unless that has been said before; gives what holds.
     ///
     /// # Errors
     ///
     /// The database is away.
-    pub async fn grants_named(
+    pub async fn claim_subscriptions(
+        &self,
+        provider: &str,
+        claims: Vec<(SubscriptionId, AccountId)>,
+    ) -> Result<Vec<(SubscriptionId, AccountId)>, BillingError> {
+        let (database, provider) = (self.database.clone(), provider.to_owned());
+        Ok(detached(async move { database.claim_subscriptions(&provider, &claims).await }).await?)
+    }
+
+    /// Whose a provider's subscriptions are; those that nobody has claimed are
+    /// left out.
+    ///
+    /// # Errors
+    ///
+    /// The database is away.
+    pub async fn subscription_owners(
+        &self,
+        provider: &str,
+        subscription_ids: Vec<SubscriptionId>,
+    ) -> Result<Vec<(SubscriptionId, AccountId)>, BillingError> {
+        let (database, provider) = (self.database.clone(), provider.to_owned());
+        Ok(detached(async move {
+            database.subscription_owners(&provider, subscription_ids.iter()).await
+        })
+        .await?)
+    }
+
+    /// Those of these lots that were imported.
+    ///
+    /// # Errors
+    ///
+    /// The database is away.
+    pub async fn imported_lots(
         &self,
         keys: Vec<(AccountId, OperationId)>,
-    ) -> Result<Vec<KnownGrant>, BillingError> {
+    ) -> Result<Vec<ImportedLot>, BillingError> {
         let (database, cells) = (self.database.clone(), self.cells.clone());
         Ok(detached(async move {
             let mut account_ids: Vec<AccountId> =
@@ -126,7 +168,7 @@ impl Billing {
                     .cloned()
                     .collect();
                 if !here.is_empty() {
-                    found.extend(cell.grants(&here).await?);
+                    found.extend(cell.imported_lots(&here).await?);
                 }
             }
             Ok::<_, StoreError>(found)

@@ -12,6 +12,7 @@ mod credits;
 mod dev;
 mod error;
 mod format;
+mod import;
 mod json;
 mod ledger;
 mod migrate;
@@ -84,6 +85,8 @@ enum Command {
     /// Look at what Paddle has sent, or try it again.
     #[command(subcommand)]
     Paddle(paddle::PaddleCommand),
+    /// Bring in accounts, projects, credits and subscriptions from a file.
+    Import(import::ImportArgs),
 
     // Calling a gate.
     /// Put a command behind the gate: reserve, run it, settle.
@@ -155,9 +158,11 @@ pub fn dispatch(cli: Cli) -> ExitCode {
 }
 
 fn execute(cli: Cli) -> Result<Outcome, CliError> {
-    // A server uses all cores; a call of one needs none of its own.
+    // What works on the ledger uses all cores; a call of it needs none of its own.
     let mut runtime = match cli.command {
-        Command::Dev(_) | Command::Serve(_) => tokio::runtime::Builder::new_multi_thread(),
+        Command::Dev(_) | Command::Serve(_) | Command::Import(_) => {
+            tokio::runtime::Builder::new_multi_thread()
+        }
         _ => tokio::runtime::Builder::new_current_thread(),
     };
     let runtime =
@@ -172,6 +177,7 @@ fn execute(cli: Cli) -> Result<Outcome, CliError> {
             Command::Migrate(args) => Box::pin(migrate::run(&out, args)).await,
             Command::Verify(args) => Box::pin(verify::run(&out, args)).await,
             Command::Paddle(command) => Box::pin(paddle::run(&out, command)).await,
+            Command::Import(args) => Box::pin(import::run(&out, args)).await,
             Command::Run(args) => Box::pin(run::run(&connection, *args)).await,
             Command::Check(args) => Box::pin(check::run(&connection, &out, args)).await,
             Command::Reserve(args) => Box::pin(reserve::run(&connection, &out, args)).await,

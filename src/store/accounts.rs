@@ -64,6 +64,30 @@ impl Database {
         .await?)
     }
 
+    /// Creates an account in `preferred`, unless it exists, and returns what is
+    /// there: the caller compares.
+    ///
+    /// # Errors
+    ///
+    /// The database is away.
+    pub async fn create_account(
+        &self,
+        cells: &[Cell],
+        preferred: &Cell,
+        account_id: &AccountId,
+        display_name: &str,
+        billing_email: &str,
+    ) -> Result<Account, StoreError> {
+        let account = NewAccount {
+            account_id: account_id.clone(),
+            display_name: display_name.to_owned(),
+            billing_email: billing_email.to_owned(),
+        };
+        let there = self.create_accounts(cells, &[(account, preferred.cell_id)]).await?.pop();
+        let there = there.map(|created| created.account);
+        there.ok_or_else(|| StoreError::Corrupt(format!("account {account_id} has no row")))
+    }
+
     /// Creates accounts in the cells that they come with, those that do not
     /// exist, and returns what is there, by id: the caller compares. All in one
     /// transaction.

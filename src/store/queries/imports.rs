@@ -1,4 +1,4 @@
-//! Grants by their keys, as far as they have been made.
+//! Imported lots by their keys, as far as they are there.
 
 use crate::{
     clock::Timestamp,
@@ -10,12 +10,12 @@ use crate::{
     },
 };
 
-/// A grant that was made.
+/// A lot that was imported.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KnownGrant {
+pub struct ImportedLot {
     /// Whose.
     pub account_id: AccountId,
-    /// Its key.
+    /// Its id in the other system: its key here.
     pub operation_id: OperationId,
     /// The type of its credits.
     pub credit_type: CreditType,
@@ -30,15 +30,15 @@ pub struct KnownGrant {
 }
 
 impl Cell {
-    /// Those of these grants that were made.
+    /// Those of these lots that were imported.
     ///
     /// # Errors
     ///
     /// The database is away.
-    pub async fn grants(
+    pub async fn imported_lots(
         &self,
         keys: &[(AccountId, OperationId)],
-    ) -> Result<Vec<KnownGrant>, StoreError> {
+    ) -> Result<Vec<ImportedLot>, StoreError> {
         let (account_ids, operation_ids): (Vec<String>, Vec<String>) = keys
             .iter()
             .map(|(account, operation)| (account.to_string(), operation.to_string()))
@@ -60,13 +60,13 @@ impl Cell {
             "#,
             &account_ids,
             &operation_ids,
-            OperationKind::Grant as i16
+            OperationKind::Import as i16
         )
         .fetch_all(&mut *self.pool.acquire().await?)
         .await?;
         rows.into_iter()
             .map(|row| {
-                Ok(KnownGrant {
+                Ok(ImportedLot {
                     account_id: id(&row.account_id, AccountId::new)?,
                     operation_id: id(&row.operation_id, OperationId::new)?,
                     credit_type: id(&row.credit_type, CreditType::new)?,
