@@ -8,7 +8,7 @@ use super::{
     context::Context,
     credit::LotSource,
     grants::{self, NewLot},
-    payment::{BeginTopUp, TopUp, TopUpStatus},
+    payment::{BeginTopUp, Purchase, TopUp, TopUpStatus},
 };
 use crate::ids::{CreditType, OperationId};
 
@@ -18,8 +18,11 @@ pub(super) fn begin(
     context: &Context<'_>,
     request: &BeginTopUp,
 ) -> Result<Outcome, Halt> {
-    if let Some(made) = state.top_ups.get_mut(&request.top_up_id) {
-        return Ok(replay(made, request)?);
+    if let Some(made) = state.top_ups.get(&request.top_up_id) {
+        let mut top_up = replay(made, request)?;
+        close_if_booked(state, context, &mut top_up);
+        state.top_ups.insert(top_up.top_up_id.clone(), top_up.clone());
+        return Ok(Outcome::TopUpBegun { top_up, replayed: true });
     }
     if !context.catalog.has_credit_type(&request.credit_type) {
         return Err(Refusal::CreditTypeUnknown { name: request.credit_type.to_string() }.into());
@@ -27,7 +30,7 @@ pub(super) fn begin(
     let price = unit_price(state, context, &request.credit_type)?;
     let price_minor =
         price.unit_price_minor.checked_mul(request.credits).ok_or(Refusal::PriceTooLarge)?;
-    let top_up = TopUp {
+    let mut top_up = TopUp {
         top_up_id: request.top_up_id.clone(),
         credit_type: request.credit_type.clone(),
         credits: request.credits,
@@ -41,14 +44,34 @@ pub(super) fn begin(
         expire_time: context.now + context.catalog.policy.top_up_lifetime(),
         settle_time: None,
     };
+    close_if_booked(state, context, &mut top_up);
     state.top_ups.insert(top_up.top_up_id.clone(), top_up.clone());
     Ok(Outcome::TopUpBegun { top_up, replayed: false })
+}
+
+/// Closes a purchase whose payment was completed before it was named here: its
+/// credits have come as purchases of the payment's own, and nothing is awaited.
+fn close_if_booked(state: &AccountState, context: &Context<'_>, top_up: &mut TopUp) {
+    let payment = (top_up.provider.clone(), top_up.provider_reference.clone());
+    let is_open = matches!(top_up.status, TopUpStatus::Pending | TopUpStatus::Expired);
+    if !is_open || !state.transactions.contains(&payment) {
+        return;
+    }
+    let is_of_it = |bought: &&Purchase| {
+        (&bought.provider, &bought.transaction_id) == (&payment.0, &payment.1)
+            && bought.credit_type == top_up.credit_type
+    };
+    let reason = state.purchases.iter().find(is_of_it).map_or_else(
+        || "its payment has been booked already".to_owned(),
+        |bought| format!("paid as {}", bought.key.1),
+    );
+    settle(top_up, context, TopUpStatus::Failed, &reason);
 }
 
 /// The answer to a repeated request: never at another price. A caller opens the
 /// purchase here, then at the provider, and may say only then which payment it
 /// is; so what was empty is filled in, and nothing is asked of an empty one.
-fn replay(made: &mut TopUp, request: &BeginTopUp) -> Result<Outcome, Refusal> {
+fn replay(made: &TopUp, request: &BeginTopUp) -> Result<TopUp, Refusal> {
     let sent = &request.provider_reference;
     let field = if made.credit_type != request.credit_type {
         Some("credit type")
@@ -64,10 +87,11 @@ fn replay(made: &mut TopUp, request: &BeginTopUp) -> Result<Outcome, Refusal> {
     if let Some(field) = field {
         return Err(Refusal::TopUpIdReused { top_up_id: made.top_up_id.clone(), field });
     }
-    if made.provider_reference.is_empty() {
-        made.provider_reference.clone_from(sent);
+    let mut top_up = made.clone();
+    if top_up.provider_reference.is_empty() {
+        top_up.provider_reference.clone_from(sent);
     }
-    Ok(Outcome::TopUpBegun { top_up: made.clone(), replayed: true })
+    Ok(top_up)
 }
 
 /// True where `reference` names another payment than is known.

@@ -20,6 +20,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
 
 from contract import PATIENCE, done, refused, same, stubs
+from purchases import purchases
 
 
 class Walk:
@@ -75,6 +76,18 @@ class Walk:
                     max_lease=Duration(seconds=7200),
                 ),
             ],
+            plans=[
+                catalog.Plan(
+                    name="pro",
+                    allowances=[
+                        catalog.Allowance(
+                            credit_type="scan", credits=2, rollover=catalog.ROLLOVER_UNLIMITED
+                        )
+                    ],
+                    scans=[catalog.PlanScan(scan_kind="live_audit")],
+                )
+            ],
+            prices=[catalog.CreditPrice(credit_type="scan", unit_price_minor=2900, currency="USD")],
             policy=catalog.Policy(planless_accounts_may_spend=True),
         )
         request = catalog.ApplyCatalogRequest(catalog=wanted)
@@ -351,6 +364,7 @@ def main():
                 walk.blocks,
                 walk.bad_input,
                 walk.history,
+                lambda: purchases(walk),
                 walk.probes,
             ]:
                 part()

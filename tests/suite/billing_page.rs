@@ -46,7 +46,7 @@ async fn subscriptions_and_purchases_are_carried_on_by_the_program() {
             "plan pro",
             "status ACTIVE",
             "interval MONTH",
-            "period TIME",
+            "period since TIME",
             "then renews TIME",
             "provider manual",
             "scan 3 available, 0 reserved, 0 spent",

@@ -172,7 +172,7 @@ fn pairs(subscription: &Subscription) -> Vec<(&str, String)> {
         ("plan", subscription.plan.clone()),
         ("status", status(subscription)),
         ("interval", interval(subscription)),
-        ("period", format::time(subscription.period_start_time.as_ref())),
+        ("period since", format::time(subscription.period_start_time.as_ref())),
         ("then", then(subscription)),
         ("provider", subscription.provider.clone()),
     ]

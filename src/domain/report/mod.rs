@@ -35,7 +35,7 @@ pub(super) fn apply(
             payments::completed(state, context, provider, transaction, actor)?;
         }
         Effect::PaymentCanceled(transaction) => {
-            payments::canceled(state, context, provider, transaction);
+            payments::canceled(state, context, provider, transaction)?;
         }
         Effect::SubscriptionChanged(subscription) => {
             mirror::changed(state, context, event, subscription)?;

@@ -18,6 +18,10 @@ use crate::{
     ids::OperationId,
 };
 
+/// Why a purchase has failed whose payment was canceled: one that stays so, where
+/// a report of the payment comes late.
+const CANCELED: &str = "canceled by the provider";
+
 /// True where a payment brings credits. Payments of nothing are made to change a
 /// card, others in the middle of a period: their lines name prices all the same.
 fn brings_credits(transaction: &Transaction) -> bool {
@@ -46,6 +50,9 @@ pub(super) fn pending(
     }
     for extra in extras(state, context, provider, transaction)? {
         let mut top_up = purchase_of(state, context, provider, transaction, &extra);
+        if top_up.status == TopUpStatus::Failed && top_up.reason == CANCELED {
+            continue;
+        }
         if matches!(top_up.status, TopUpStatus::Failed | TopUpStatus::Expired) {
             top_up.status = TopUpStatus::Pending;
             top_up.reason.clear();
@@ -79,15 +86,24 @@ pub(super) fn completed(
     Ok(())
 }
 
-/// A payment will not come.
+/// A payment will not come. One that was never heard of is noted all the same, or
+/// an earlier report of it that comes late would wait for it.
 pub(super) fn canceled(
     state: &mut AccountState,
     context: &Context<'_>,
     provider: &str,
     transaction: &Transaction,
-) {
+) -> Result<(), Halt> {
     if state.transactions.contains(&key(provider, &transaction.transaction_id)) {
-        return;
+        return Ok(());
+    }
+    if brings_credits(transaction) {
+        for extra in extras(state, context, provider, transaction)? {
+            if !state.top_ups.contains_key(extra.top_up_id()) {
+                let top_up = purchase_of(state, context, provider, transaction, &extra);
+                keep(state, context, top_up, &extra);
+            }
+        }
     }
     let own = transaction.items.iter().filter_map(|item| own_id(transaction, item).ok());
     let ids: Vec<OperationId> = opened(state, provider, transaction)
@@ -99,9 +115,10 @@ pub(super) fn canceled(
         if let Some(top_up) = state.top_ups.get_mut(&id)
             && top_up.provider == provider
         {
-            give_up(top_up, context, "canceled by the provider");
+            give_up(top_up, context, CANCELED);
         }
     }
+    Ok(())
 }
 
 /// Closes a purchase that is not paid; one that has failed keeps its reason.

@@ -34,6 +34,9 @@ impl Billing {
         if let Some(id) = top_up_of(command) {
             self.load_top_up(state, id);
         }
+        if let Action::BeginTopUp(request) = &command.action {
+            return self.load_payment(state, &request.provider, &request.provider_reference);
+        }
         let Action::ApplyEvent(event) = &command.action else { return Vec::new() };
         let ProviderEvent { provider, event_id, .. } = &**event;
         let applied = self.applied_events.get(&(provider.clone(), event_id.clone()));

@@ -240,6 +240,21 @@ proptest! {
     }
 
     #[test]
+    fn a_payment_that_is_given_up_ends_alike_in_any_order(
+        orders in two_orders(payment_reports(&bought())[..3].to_vec()),
+    ) {
+        let [first, second] = orders.map(|reports| {
+            let mut play = Play::new();
+            play.report(reports);
+            play.model
+        });
+        prop_assert_eq!(end(&first), end(&second));
+        prop_assert!(first.entries.is_empty());
+        let mut left = first.billing.top_ups.values();
+        prop_assert!(left.all(|top_up| top_up.status == TopUpStatus::Failed));
+    }
+
+    #[test]
     fn adjustments_of_credits_in_use_end_alike_in_any_order_and_take_no_more_than_was_bought(
         orders in adjustments().prop_filter("some", |told| !told.is_empty()).prop_flat_map(two_orders),
         (spent, held) in (0..6_i64, 0..6_i64),

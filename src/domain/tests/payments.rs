@@ -70,6 +70,24 @@ fn five_for(top_up_id: &str) -> Transaction {
 }
 
 #[test]
+fn a_purchase_whose_payment_is_booked_before_it_is_named_is_not_awaited() {
+    for opened_before in [true, false] {
+        let mut gate = shop();
+        if opened_before {
+            begin(&mut gate, "t", "scan", PADDLE, "");
+        }
+        let paid = transaction("txn_A", &[("i", "pri_scan5", 1, 9_800)]);
+        apply(&mut gate, event("e1", 1, PaymentCompleted(paid)));
+        for _ in 0..2 {
+            begin(&mut gate, "t", "scan", PADDLE, "txn_A");
+            let named = top_up(&gate, "t").unwrap();
+            assert_eq!((named.status, &*named.reason), (TopUpStatus::Failed, "paid as txn_A:i"));
+        }
+        assert_eq!(of(&gate, "scan"), 5);
+    }
+}
+
+#[test]
 fn a_completed_payment_grants_what_was_opened_for_it_once() {
     let mut gate = shop();
     begin(&mut gate, "t", "scan", PADDLE, "");

@@ -72,7 +72,12 @@ impl Named {
             Action::ImportSubscription(subscription) => {
                 self.subscription(account, Some(&subscription.subscription_id));
             }
-            Action::BeginTopUp(request) => self.top_up(account, &request.top_up_id),
+            Action::BeginTopUp(request) => {
+                self.top_up(account, &request.top_up_id);
+                if !request.provider_reference.is_empty() {
+                    self.transaction(account, &request.provider, &request.provider_reference);
+                }
+            }
             Action::ConfirmTopUp { top_up_id, .. }
             | Action::FailTopUp { top_up_id, .. }
             | Action::ExpireTopUp { top_up_id } => self.top_up(account, top_up_id),

@@ -149,7 +149,7 @@ impl Cell {
              UNION
             (SELECT DISTINCT period_end_time, account_id FROM subscriptions
               WHERE status <> 5 AND period_end_time <= coalesce($1::timestamptz, now())
-                AND (status = 1 OR cancel_at_period_end OR (status = 2 AND provider = 'manual'))
+                AND (cancel_at_period_end OR (status IN (1, 2) AND provider = 'manual'))
                 AND period_end_time >= coalesce($2::timestamptz, '-infinity')
                 AND ($2::timestamptz IS NULL
                      OR (period_end_time, account_id) > ($2::timestamptz, $3::text COLLATE "C"))

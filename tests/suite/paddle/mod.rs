@@ -7,5 +7,6 @@ mod flood;
 mod inbox;
 mod library;
 mod outage;
+mod purchases;
 mod send;
 mod webhook;
