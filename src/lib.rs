@@ -21,6 +21,7 @@ pub mod domain;
 pub mod grpc;
 pub mod http;
 pub mod ids;
+pub mod import;
 pub mod ledger;
 pub mod paddle;
 pub mod server;

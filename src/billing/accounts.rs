@@ -2,7 +2,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use super::{Billing, BillingError};
+use super::{Billing, BillingError, bulk::difference};
 use crate::{
     domain::{
         account::Account,
@@ -38,17 +38,14 @@ impl Billing {
                 async move { database.create_account(&cells, &cell, &id, &name, &email).await },
             )
             .await?;
-        if account.display_name != display_name {
-            return Err(BillingError::AccountExists(account_id.clone(), "display name"));
-        }
-        if account.billing_email != billing_email {
-            return Err(BillingError::AccountExists(account_id.clone(), "billing email"));
+        if let Some(field) = difference(&account, display_name, billing_email) {
+            return Err(BillingError::AccountExists(account_id.clone(), field));
         }
         self.account(account_id).await
     }
 
     /// Where a new account goes to live: cells fill evenly.
-    fn cell_for(&self, account_id: &AccountId) -> Result<Cell, LedgerError> {
+    pub(super) fn cell_for(&self, account_id: &AccountId) -> Result<Cell, LedgerError> {
         let mut hasher = DefaultHasher::new();
         account_id.hash(&mut hasher);
         let index = hasher.finish() % self.cells.len().max(1) as u64;

@@ -2,6 +2,7 @@
 //! cases.
 
 mod accounts;
+pub mod bulk;
 mod catalog;
 mod inbox;
 mod provider;

@@ -13,6 +13,7 @@ mod credits;
 mod dev;
 mod error;
 mod format;
+mod import;
 mod json;
 mod ledger;
 mod migrate;
@@ -88,6 +89,8 @@ enum Command {
     /// Look at what Paddle has sent, or try it again.
     #[command(subcommand)]
     Paddle(paddle::PaddleCommand),
+    /// Bring in accounts, projects, credits and subscriptions from a file.
+    Import(import::ImportArgs),
 
     // Calling a gate.
     /// Put a command behind the gate: reserve, run it, settle.
@@ -159,9 +162,9 @@ pub fn dispatch(cli: Cli) -> ExitCode {
 }
 
 fn execute(cli: Cli) -> Result<Outcome, CliError> {
-    // A server uses all cores; a call of one needs none of its own.
+    // What works on the ledger uses all cores; a call of it needs none of its own.
     let mut runtime = match cli.command {
-        Command::Dev(_) | Command::Serve(_) | Command::Bench(_) => {
+        Command::Dev(_) | Command::Serve(_) | Command::Bench(_) | Command::Import(_) => {
             tokio::runtime::Builder::new_multi_thread()
         }
         _ => tokio::runtime::Builder::new_current_thread(),
@@ -179,6 +182,7 @@ fn execute(cli: Cli) -> Result<Outcome, CliError> {
             Command::Verify(args) => Box::pin(verify::run(&out, args)).await,
             Command::Bench(args) => Box::pin(bench::run(&out, *args)).await,
             Command::Paddle(command) => Box::pin(paddle::run(&out, command)).await,
+            Command::Import(args) => Box::pin(import::run(&out, args)).await,
             Command::Run(args) => Box::pin(run::run(&connection, *args)).await,
             Command::Check(args) => Box::pin(check::run(&connection, &out, args)).await,
             Command::Reserve(args) => Box::pin(reserve::run(&connection, &out, args)).await,

@@ -167,6 +167,8 @@ pub enum OperationKind {
     Reversal = 5,
     /// A reversal that was itself reversed.
     Reinstatement = 6,
+    /// What was left of a lot in another system.
+    Import = 7,
 }
 
 impl OperationKind {
@@ -180,6 +182,7 @@ impl OperationKind {
             Self::Period,
             Self::Reversal,
             Self::Reinstatement,
+            Self::Import,
         ]
         .into_iter()
         .find(|kind| *kind as i16 == number)

@@ -1,5 +1,6 @@
 //! The server: assembles the parts, runs them, drains them.
 
+pub mod import;
 mod inbox;
 mod maintenance;
 
@@ -81,6 +82,9 @@ pub enum ServerError {
     /// Reflection cannot be served: the descriptors are broken.
     #[error("reflection: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),
+    /// Of an import.
+    #[error(transparent)]
+    Import(#[from] crate::import::ImportError),
     /// It was told to stop while it waited for the database.
     #[error("stopped before it was ready")]
     Stopped,

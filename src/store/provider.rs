@@ -162,6 +162,69 @@ impl Database {
         .await?;
         id(&found, AccountId::new)
     }
+
+    /// Says of many subscriptions whose they are, unless somebody has said so
+    /// before; gives what holds.
+    ///
+    /// # Errors
+    ///
+    /// The database is away.
+    pub async fn claim_subscriptions(
+        &self,
+        provider: &str,
+        claims: &[(SubscriptionId, AccountId)],
+    ) -> Result<Vec<(SubscriptionId, AccountId)>, StoreError> {
+        // In the order in which anybody else would claim some of them.
+        let mut claims: Vec<&(SubscriptionId, AccountId)> = claims.iter().collect();
+        claims.sort();
+        let (subscription_ids, account_ids): (Vec<String>, Vec<String>) = claims
+            .iter()
+            .map(|(subscription, account)| (subscription.to_string(), account.to_string()))
+            .unzip();
+        sqlx::query!(
+            r#"
+            INSERT INTO public.provider_subscriptions (provider, subscription_id, account_id)
+            SELECT $1, subscription_id, account_id
+              FROM UNNEST($2::text[], $3::text[]) AS u (subscription_id, account_id)
+                ON CONFLICT ON CONSTRAINT provider_subscriptions_pkey DO NOTHING
+            "#,
+            provider,
+            &subscription_ids,
+            &account_ids
+        )
+        .execute(&mut *self.directories().acquire().await?)
+        .await?;
+        self.subscription_owners(provider, claims.into_iter().map(|(id, _)| id)).await
+    }
+
+    /// Whose these subscriptions are; those that nobody has claimed are left out.
+    ///
+    /// # Errors
+    ///
+    /// The database is away.
+    pub async fn subscription_owners(
+        &self,
+        provider: &str,
+        subscription_ids: impl Iterator<Item = &SubscriptionId>,
+    ) -> Result<Vec<(SubscriptionId, AccountId)>, StoreError> {
+        let keys: Vec<String> = subscription_ids.map(ToString::to_string).collect();
+        let rows = sqlx::query!(
+            r#"
+            SELECT subscription_id, account_id FROM public.provider_subscriptions
+             WHERE provider = $1 AND subscription_id = ANY ($2::text[])
+            "#,
+            provider,
+            &keys
+        )
+        .fetch_all(&mut *self.directories().acquire().await?)
+        .await?;
+        rows.into_iter()
+            .map(|row| {
+                let subscription_id = id(&row.subscription_id, SubscriptionId::new)?;
+                Ok((subscription_id, id(&row.account_id, AccountId::new)?))
+            })
+            .collect()
+    }
 }
 
 fn top_up(text: Option<String>) -> Result<Option<OperationId>, StoreError> {

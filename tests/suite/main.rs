@@ -13,6 +13,7 @@ mod cells;
 mod harness;
 mod histories;
 mod http;
+mod import;
 mod lanes;
 mod one_index;
 mod paddle;

@@ -44,7 +44,8 @@ fn entries(
             OperationKind::Grant
             | OperationKind::TopUp
             | OperationKind::Period
-            | OperationKind::Reinstatement => EntryKind::Grant,
+            | OperationKind::Reinstatement
+            | OperationKind::Import => EntryKind::Grant,
         };
         let lot_agrees = |entry: &Entry| {
             operation.lot_id.is_none_or(|lot| entry.portions.iter().all(|p| p.lot_id == lot))
@@ -97,6 +98,10 @@ fn operations(books: &AccountBooks, lots: &BTreeMap<LotId, &Lot>, findings: &mut
             OperationKind::Reversal => (&[LotSource::Plan, LotSource::TopUp], true),
             OperationKind::Reinstatement => {
                 (&[LotSource::Plan, LotSource::TopUp, LotSource::Restored], true)
+            }
+            // What it was there, its cause and all, is for the other system to show.
+            OperationKind::Import => {
+                (&[LotSource::Plan, LotSource::TopUp, LotSource::Trial, LotSource::Grant], true)
             }
         };
         if !is_real {

@@ -4,6 +4,7 @@
 mod balances;
 mod due;
 mod entries;
+mod imports;
 mod inbox;
 mod lots;
 mod reservations;
@@ -12,6 +13,7 @@ mod verify;
 
 pub use due::{DueAccount, ExpiredHold, ExpiredTopUp};
 pub use entries::EntryQuery;
+pub use imports::ImportedLot;
 pub use inbox::{InboxEvent, InboxFigure};
 pub use lots::{LotKey, LotQuery};
 pub use reservations::{ReservationKey, ReservationQuery};

@@ -22,7 +22,7 @@ const fn room(name: &'static str, may: &'static [&'static str], why: &'static st
 const FREE: [&str; 3] = ["ids", "clock", "telemetry"];
 
 /// Rooms that do not exist yet have their row already.
-const ROOMS: [Room; 20] = [
+const ROOMS: [Room; 21] = [
     room("main", &["cli"], "the program parses, dispatches and exits"),
     room("ids", &[], "everything stands on it"),
     room("clock", &[], "everything stands on it"),
@@ -32,6 +32,11 @@ const ROOMS: [Room; 20] = [
     room("store", &["domain"], "statements carry out what was decided, and decide nothing"),
     room("ledger", &["domain", "store"], "the one door to credits does not know who knocks"),
     room("billing", &["domain", "ledger", "store"], "use cases are the same from every edge"),
+    room(
+        "import",
+        &["domain", "ledger", "billing"],
+        "a file's lines end as use cases and commands",
+    ),
     room("paddle", &["billing", "domain"], "a provider's events end as use cases"),
     room("auth", &["store", "domain"], "who calls is known before what the call is about"),
     room(
@@ -53,8 +58,8 @@ const ROOMS: [Room; 20] = [
     room(
         "server",
         &[
-            "domain", "store", "ledger", "billing", "paddle", "auth", "workers", "grpc", "http",
-            "config", "proto",
+            "domain", "store", "ledger", "billing", "import", "paddle", "auth", "workers", "grpc",
+            "http", "config", "proto",
         ],
         "it assembles the parts, and is no part of a command line",
     ),
