@@ -9,7 +9,7 @@ PROFILE ?= dev
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help dev test lint sqlx sqlx-check ci tools postgres
+.PHONY: help dev test bench lint sqlx sqlx-check ci tools postgres
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ dev: postgres ## Runs the server with a PostgreSQL of its own; ARGS="..." are pa
 test: postgres ## Runs all tests against a throw-away PostgreSQL
 	@tests/install-tools
 	tests/with-postgres cargo test --locked
+
+bench: postgres ## Measures the gate beside what people would use instead; ARGS="--help" says more
+	cargo run --release --locked -- bench $(ARGS)
 
 lint: tools ## Checks format, lints, the contract's style, and the dependencies
 	cargo fmt --check

@@ -43,7 +43,7 @@ impl DataDir {
 
     async fn try_start(&self) -> Result<ManagedPostgres, DevError> {
         let data_dir = self.0.clone();
-        ManagedPostgres::start(Options { data_dir }).await
+        ManagedPostgres::start(Options::new(data_dir)).await
     }
 
     async fn start(&self) -> ManagedPostgres {
@@ -181,7 +181,7 @@ async fn a_process_to_be_killed() {
     let Some(data_dir) = std::env::var_os(HELPER_DIR).map(PathBuf::from) else {
         return;
     };
-    let mut postgres = ManagedPostgres::start(Options { data_dir }).await.unwrap();
+    let mut postgres = ManagedPostgres::start(Options::new(data_dir)).await.unwrap();
     println!("\nstarted");
     panic!("{}", postgres.exited().await);
 }

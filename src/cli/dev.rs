@@ -76,7 +76,7 @@ pub(super) async fn run(args: DevArgs) -> Result<Outcome, CliError> {
         Some(data_dir) => data_dir,
         None => default_data_dir().await,
     };
-    let mut postgres = ManagedPostgres::start(Options { data_dir }).await?;
+    let mut postgres = ManagedPostgres::start(Options::new(data_dir)).await?;
     // Whatever happens from here on, PostgreSQL is stopped first.
     let served = serve(&args, &mut postgres, stop).await;
     let stopped = postgres.stop().await;

@@ -5,7 +5,7 @@ use std::io;
 use tonic::Code;
 
 use super::catalog_file::CatalogFileError;
-use crate::{client::ClientError, dev::DevError, server::ServerError};
+use crate::{bench::BenchError, client::ClientError, dev::DevError, server::ServerError};
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +33,9 @@ pub enum CliError {
     /// The PostgreSQL that `dev` manages.
     #[error(transparent)]
     Dev(#[from] DevError),
+    /// A bench gave no figures.
+    #[error(transparent)]
+    Bench(#[from] BenchError),
     /// Anything else, said in full.
     #[error("{0}")]
     Other(String),
@@ -48,7 +51,7 @@ impl CliError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Usage(_) => 2,
+            Self::Usage(_) | Self::Bench(BenchError::Usage(_)) => 2,
             _ => 1,
         }
     }

@@ -4,6 +4,7 @@
 //! 1 error, 2 usage, 3 blocked; `run` exits with its command's code.
 
 mod account;
+mod bench;
 mod catalog;
 pub mod catalog_file;
 mod check;
@@ -82,6 +83,9 @@ enum Command {
     Migrate(migrate::MigrateArgs),
     /// Recompute the books, and say what does not agree.
     Verify(verify::VerifyArgs),
+    /// Measure how fast the gate is, beside what people would use instead.
+    #[command(long_about = bench::LONG_ABOUT)]
+    Bench(Box<bench::BenchArgs>),
     /// Look at what Paddle has sent, or try it again.
     #[command(subcommand)]
     Paddle(paddle::PaddleCommand),
@@ -160,7 +164,7 @@ pub fn dispatch(cli: Cli) -> ExitCode {
 fn execute(cli: Cli) -> Result<Outcome, CliError> {
     // What works on the ledger uses all cores; a call of it needs none of its own.
     let mut runtime = match cli.command {
-        Command::Dev(_) | Command::Serve(_) | Command::Import(_) => {
+        Command::Dev(_) | Command::Serve(_) | Command::Bench(_) | Command::Import(_) => {
             tokio::runtime::Builder::new_multi_thread()
         }
         _ => tokio::runtime::Builder::new_current_thread(),
@@ -176,6 +180,7 @@ fn execute(cli: Cli) -> Result<Outcome, CliError> {
             Command::Serve(args) => Box::pin(serve::run(args)).await,
             Command::Migrate(args) => Box::pin(migrate::run(&out, args)).await,
             Command::Verify(args) => Box::pin(verify::run(&out, args)).await,
+            Command::Bench(args) => Box::pin(bench::run(&out, *args)).await,
             Command::Paddle(command) => Box::pin(paddle::run(&out, command)).await,
             Command::Import(args) => Box::pin(import::run(&out, args)).await,
             Command::Run(args) => Box::pin(run::run(&connection, *args)).await,

@@ -24,10 +24,20 @@ pub const OWNER_ROLE: &str = OWNER;
 const CRASH_DEADLINE: Duration = Duration::from_secs(5);
 
 /// What a managed PostgreSQL needs to know.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Options {
     /// Where everything is kept; created if it is not there. One process at a time may use it.
     pub data_dir: PathBuf,
+    /// PostgreSQL's own settings, where another value than its built-in one is wanted: name and
+    /// value. They do not hold for what this module sets itself.
+    pub settings: Vec<(String, String)>,
+}
+
+impl Options {
+    /// PostgreSQL as it comes, with its data in `data_dir`.
+    pub fn new(data_dir: PathBuf) -> Self {
+        Self { data_dir, settings: Vec::new() }
+    }
 }
 
 /// Where to keep the data when nobody has said so: `.creditgate` in the current directory, or, as
@@ -83,7 +93,9 @@ impl ManagedPostgres {
         }
 
         let socket_dir = SocketDir::create(&layout.root, &run_as)?;
-        let server = serve(&layout, &binaries, &run_as, socket_dir.path()).await?;
+        let command =
+            || server_command(&layout, &binaries, &run_as, socket_dir.path(), &options.settings);
+        let server = serve(&layout, command).await?;
         Ok(Self { server, socket_dir, binaries, run_as, data_dir: layout.root, new, _lock: lock })
     }
 
@@ -107,6 +119,11 @@ impl ManagedPostgres {
             percent_encoded(database),
             percent_encoded(&self.socket_dir.path().to_string_lossy()),
         )
+    }
+
+    /// The process id of the server, the parent of all of PostgreSQL's processes.
+    pub fn process_id(&self) -> u32 {
+        self.server.process_id()
     }
 
     /// Whether this start made the cluster, so that nothing is in it yet.
@@ -171,16 +188,10 @@ impl ManagedPostgres {
 
 /// Starts the server and waits until it is ready. When the server before it was killed, its
 /// processes may hold the shared memory for a moment longer: then it is tried again.
-async fn serve(
-    layout: &Layout,
-    binaries: &Binaries,
-    run_as: &RunAs,
-    socket_dir: &Path,
-) -> Result<Server, DevError> {
+async fn serve(layout: &Layout, command: impl Fn() -> Command) -> Result<Server, DevError> {
     let deadline = Instant::now() + CRASH_DEADLINE;
     loop {
-        let command = server_command(layout, binaries, run_as, socket_dir);
-        let mut server = Server::spawn(command, &layout.cluster, &layout.log)?;
+        let mut server = Server::spawn(command(), &layout.cluster, &layout.log)?;
         match server.ready().await {
             Ok(()) => return Ok(server),
             Err(DevError::Exited { tail, .. })
@@ -194,15 +205,21 @@ async fn serve(
 }
 
 /// Settings on the command line win over those in the data directory, so these hold whatever
-/// somebody has set there. Everything else, `fsync` first of all, is as PostgreSQL comes.
+/// somebody has set there. Everything else, `fsync` first of all, is as PostgreSQL comes, unless the
+/// caller has asked otherwise.
 fn server_command(
     layout: &Layout,
     binaries: &Binaries,
     run_as: &RunAs,
     socket_dir: &Path,
+    settings: &[(String, String)],
 ) -> Command {
     let mut command = tool::command(&binaries.program("postgres"), run_as);
     command.arg("-D").arg(&layout.cluster);
+    // First: of two settings of the same name the last one wins.
+    for (name, value) in settings {
+        command.arg("-c").arg(format!("{name}={value}"));
+    }
     for setting in [
         // No TCP.
         "listen_addresses=",

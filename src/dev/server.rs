@@ -48,6 +48,11 @@ impl Server {
         })
     }
 
+    /// The id of its process.
+    pub(super) fn process_id(&self) -> u32 {
+        self.pid.as_raw().unsigned_abs()
+    }
+
     /// Waits until the server accepts connections.
     ///
     /// # Errors

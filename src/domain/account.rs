@@ -118,8 +118,8 @@ pub enum Missing {
     ProjectSlots(ProjectId),
     /// The account's pending payments, the oldest first.
     PendingPayments,
-    /// An operation that no command names, with its lot.
-    Operation(OperationKey),
+    /// Operations that no command names, with their lots.
+    Operations(Vec<OperationKey>),
 }
 
 /// Why a decision gave no outcome.
@@ -260,7 +260,7 @@ impl AccountState {
         match self.operations.get(key) {
             Some(made) => Ok(Some(made)),
             None if self.looked_up.contains(key) => Ok(None),
-            None => Err(Halt::Missing(Missing::Operation(key.clone()))),
+            None => Err(Halt::Missing(Missing::Operations(vec![key.clone()]))),
         }
     }
 

@@ -47,7 +47,7 @@ pub fn decide(
     command: &Command,
     context: &Context<'_>,
 ) -> Result<Outcome, Halt> {
-    due::apply(state, context);
+    due::apply(state, context).map_err(Halt::Missing)?;
     let actor = &command.actor;
     match &command.action {
         Action::Check(scan) => {

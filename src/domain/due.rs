@@ -2,12 +2,13 @@
 //! worker can leave credits spendable, or a renewal wanting.
 
 use super::{
-    account::{AccountState, Cause},
+    account::{AccountState, Cause, Missing},
     calendar::period_end,
+    command::OperationKey,
     context::Context,
     credit::{Lot, LotPortion},
     entry::EntryKind,
-    lapse,
+    lapse, periods,
     subscribe::bring_allowance,
     subscription::Subscription,
 };
@@ -19,7 +20,18 @@ pub(super) const ACTOR: &str = "creditgate";
 /// Expires lots, ends trials and cancelled subscriptions, and renews manual ones,
 /// all that is due, in the order in which it fell due: after a down time each
 /// missed period comes in its turn, with its own grant.
-pub fn apply(state: &mut AccountState, context: &Context<'_>) {
+///
+/// # Errors
+///
+/// What has to be read before a subscription can be renewed. Nothing has changed
+/// then.
+pub fn apply(state: &mut AccountState, context: &Context<'_>) -> Result<(), Missing> {
+    let mut keys = renewals(state, context);
+    keys.retain(|key| !state.operations.contains_key(key) && !state.looked_up.contains(key));
+    if !keys.is_empty() {
+        // All at once: there may be many, and each round reads and decides anew.
+        return Err(Missing::Operations(keys));
+    }
     while let Some((time, index)) = next_turn(state, context.now) {
         expire_lots(state, context, "lot expired", |lot| lot.has_expired(time));
         let mut subscription = state.subscriptions[index].clone();
@@ -40,6 +52,22 @@ pub fn apply(state: &mut AccountState, context: &Context<'_>) {
         }
     }
     expire_lots(state, context, "lot expired", |lot| lot.has_expired(context.now));
+    Ok(())
+}
+
+/// The keys of what is brought by the periods that begin by now. A payment of the
+/// provider's for a subscription of the same id may have brought some of it.
+fn renewals(state: &AccountState, context: &Context<'_>) -> Vec<OperationKey> {
+    let mut keys = Vec::new();
+    for subscription in &state.subscriptions {
+        let Some(mut start) = subscription.renews_at() else { continue };
+        let Some(plan) = context.catalog.plan(&subscription.plan) else { continue };
+        while start <= context.now {
+            keys.extend(periods::keys(&subscription.subscription_id, plan, start));
+            start = period_end(subscription.anchor_time, subscription.interval, start);
+        }
+    }
+    keys
 }
 
 /// True where [`apply`] would change something.

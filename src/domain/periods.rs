@@ -48,6 +48,16 @@ pub(super) fn operation_id(
     OperationId::of_period(subscription_id, credit_type, start)
 }
 
+/// The keys of all that a plan brings for a period.
+pub(super) fn keys(
+    subscription_id: &SubscriptionId,
+    plan: &Plan,
+    start: Timestamp,
+) -> impl Iterator<Item = OperationKey> {
+    let types = plan.allowances.iter().map(|allowance| &allowance.credit_type);
+    types.map(move |of| (OperationKind::Period, operation_id(subscription_id, of, start)))
+}
+
 /// The key of a trial's credits.
 pub(super) fn trial_id(subscription_id: &SubscriptionId, credit_type: &CreditType) -> OperationId {
     OperationId::of_trial(subscription_id, credit_type)

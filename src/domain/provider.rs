@@ -66,7 +66,9 @@ pub enum Origin {
     Api,
     /// The renewal of a subscription.
     SubscriptionRecurring,
-    /// Anything else: a change of the payment method, a charge in between.
+    /// A charge in between, for what is sold once: no renewal of the subscription.
+    SubscriptionCharge,
+    /// Anything else: a change of the payment method, or of the subscription.
     Other,
 }
 

@@ -65,6 +65,12 @@ pub(super) fn start(
         sent: Some(sent.clone()),
         provider_time: None,
     };
+    if request.subscription_id.is_none() {
+        // Nothing can be known of an id that was just made, and it is another one
+        // each time that this is decided.
+        let keys = periods::keys(&subscription.subscription_id, plan, start);
+        state.looked_up.extend(keys);
+    }
     match sent.trial {
         Some(trial) => try_out(state, context, &subscription, plan, trial, actor)?,
         None => bring_allowance(state, context, &subscription, plan, actor)?,
@@ -291,26 +297,29 @@ fn known_plan<'c>(context: &Context<'c>, name: &PlanName) -> Result<&'c Plan, Re
     context.catalog.plan(name).ok_or_else(|| Refusal::PlanUnknown { name: name.to_string() })
 }
 
-/// The allowance of its current period, which has just begun: nothing of it can
-/// have been granted.
+/// The allowance of its current period, which has just begun: what of it has not
+/// been granted under another subscription of its id, a provider's.
 pub(super) fn bring_allowance(
     state: &mut AccountState,
     context: &Context<'_>,
     subscription: &Subscription,
     plan: &Plan,
     actor: &str,
-) -> Result<(), Refusal> {
+) -> Result<(), Halt> {
     let period = Period {
         subscription_id: &subscription.subscription_id,
         start: subscription.period_start_time,
         end: subscription.period_end_time,
     };
-    let brought = periods::allowances(plan, subscription.interval, 1)?;
-    grants::check_room(state, brought.iter().map(|b| (&b.credit_type, b.credits)))?;
-    for credits in &brought {
-        let id = periods::operation_id(period.subscription_id, &credits.credit_type, period.start);
-        let key = (OperationKind::Period, id);
-        periods::bring(state, context, &period, key, credits, actor)?;
+    let mut brought = Vec::new();
+    for credits in periods::allowances(plan, subscription.interval, 1)? {
+        if let Some(key) = periods::outstanding_key(state, &period, &credits.credit_type)? {
+            brought.push((key, credits));
+        }
+    }
+    grants::check_room(state, brought.iter().map(|(_, b)| (&b.credit_type, b.credits)))?;
+    for (key, credits) in brought {
+        periods::bring(state, context, &period, key, &credits, actor)?;
     }
     Ok(())
 }

@@ -63,6 +63,7 @@ fn transaction(
         "web" => Origin::Web,
         "api" => Origin::Api,
         "subscription_recurring" => Origin::SubscriptionRecurring,
+        "subscription_charge" => Origin::SubscriptionCharge,
         _ => Origin::Other,
     };
     let items = data.items.into_iter().map(|item| TransactionItem {

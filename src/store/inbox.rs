@@ -2,7 +2,7 @@
 //!
 //! A worker takes an event by moving the time of its next attempt ahead: if it
 //! dies, another one takes the event then. Who has taken it for the nth time may
-//! settle it as the nth only, so a worker that was paused and wakes up late
+//! settle it as the nth only (to be woken counts), so a worker that was paused and wakes up late
 //! settles nothing. Applying twice is harmless: the account's cell knows what was
 //! applied.
 //!
@@ -232,7 +232,8 @@ impl Database {
     }
 
     /// Has the parked events of a customer taken at once: its account is known
-    /// now.
+    /// now. Whoever has one of them looked before that: it is no longer theirs to
+    /// settle, or it would rest for an hour.
     ///
     /// # Errors
     ///
@@ -246,7 +247,8 @@ impl Database {
         // time at first, and nobody waits in a circle.
         let woken = sqlx::query!(
             r#"
-            UPDATE public.webhook_inbox SET next_attempt_time = clock_timestamp(), parks = 0
+            UPDATE public.webhook_inbox
+               SET next_attempt_time = clock_timestamp(), parks = 0, attempts = attempts + 1
              WHERE ctid = ANY (ARRAY(
                 SELECT ctid FROM public.webhook_inbox
                  WHERE customer_id = $2 AND state = 2 AND provider COLLATE "POSIX" = $1
@@ -261,7 +263,7 @@ impl Database {
     }
 
     /// Has the parked events of a payment taken at once: its account is known
-    /// now, or it has been completed.
+    /// now, or it has been completed. As for a customer.
     ///
     /// # Errors
     ///
@@ -273,7 +275,8 @@ impl Database {
     ) -> Result<u64, StoreError> {
         let woken = sqlx::query!(
             r#"
-            UPDATE public.webhook_inbox SET next_attempt_time = clock_timestamp(), parks = 0
+            UPDATE public.webhook_inbox
+               SET next_attempt_time = clock_timestamp(), parks = 0, attempts = attempts + 1
              WHERE ctid = ANY (ARRAY(
                 SELECT ctid FROM public.webhook_inbox
                  WHERE transaction_id = $2 AND state = 2 AND provider COLLATE "POSIX" = $1

@@ -100,6 +100,80 @@ impl LotRow {
     }
 }
 
+/// A row of `balances` or of `lots`, with what every batch reads besides: the
+/// first where it has a sequence, the second where it has the id of a lot, none
+/// where there is neither.
+pub(super) struct CreditsRow {
+    pub now: Timestamp,
+    pub revision: i64,
+    pub account_id: Option<String>,
+    pub credit_type: Option<String>,
+    pub available: Option<i64>,
+    pub reserved: Option<i64>,
+    pub spent: Option<i64>,
+    pub held_scans: Option<i64>,
+    pub sequence: Option<i64>,
+    pub last_entry_time: Option<Timestamp>,
+    pub last_hash: Option<Vec<u8>>,
+    pub lot_id: Option<Uuid>,
+    pub source: Option<i16>,
+    pub credits: Option<i64>,
+    pub remaining: Option<i64>,
+    pub unrecovered: Option<i64>,
+    pub expire_time: Option<Timestamp>,
+    pub create_time: Option<Timestamp>,
+    pub reference: Option<String>,
+}
+
+/// What a [`CreditsRow`] is.
+pub(super) enum Credits {
+    Balance(CreditType, Balance),
+    Lot(Lot),
+}
+
+impl CreditsRow {
+    pub(super) fn decode(self) -> Result<Option<(String, Credits)>, StoreError> {
+        let Some(account_id) = self.account_id.clone() else { return Ok(None) };
+        let incomplete = || StoreError::Corrupt(format!("credits of account {account_id}"));
+        let credits = match self.lot_id {
+            None => {
+                let (credit_type, balance) = self.balance().ok_or_else(incomplete)?.decode()?;
+                Credits::Balance(credit_type, balance)
+            }
+            Some(lot_id) => Credits::Lot(self.lot(lot_id).ok_or_else(incomplete)?.decode()?),
+        };
+        Ok(Some((account_id, credits)))
+    }
+
+    fn balance(self) -> Option<BalanceRow> {
+        Some(BalanceRow {
+            credit_type: self.credit_type?,
+            available: self.available?,
+            reserved: self.reserved?,
+            spent: self.spent?,
+            held_scans: self.held_scans?,
+            sequence: self.sequence?,
+            last_entry_time: self.last_entry_time?,
+            last_hash: self.last_hash?,
+        })
+    }
+
+    fn lot(self, lot_id: Uuid) -> Option<LotRow> {
+        Some(LotRow {
+            account_id: self.account_id?,
+            lot_id,
+            credit_type: self.credit_type?,
+            source: self.source?,
+            credits: self.credits?,
+            remaining: self.remaining?,
+            unrecovered: self.unrecovered?,
+            expire_time: self.expire_time,
+            create_time: self.create_time?,
+            reference: self.reference?,
+        })
+    }
+}
+
 /// A row of `reservations`.
 pub(super) struct ReservationRow {
     pub account_id: String,

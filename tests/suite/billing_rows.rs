@@ -247,7 +247,7 @@ async fn an_operation_that_is_looked_for_on_demand_comes_with_its_lot() {
         .map(|(kind, id)| (kind, operation(id)));
     let demands = keys.clone().map(|key| Demand {
         account_id: account("a"),
-        missing: Missing::Operation(key),
+        missing: Missing::Operations(vec![key]),
         limit: 1,
     });
     let mut accounts = [(account("a"), read)].into();

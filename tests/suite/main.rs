@@ -3,6 +3,7 @@
 
 mod bad_billing;
 mod bad_input;
+mod bench;
 mod billing;
 mod billing_books;
 mod billing_page;

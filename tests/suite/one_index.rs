@@ -52,7 +52,7 @@ fn collect(node: &Value, owners: &Owners, scans: &mut Scans) {
 }
 
 async fn plan(connection: &mut PgConnection, owners: &Owners, statement: &str) -> Scans {
-    let parameters = (1..40).filter(|n| {
+    let parameters = (1..100).filter(|n| {
         let name = format!("${n}");
         statement.match_indices(&name).any(|(at, _)| {
             !statement[at + name.len()..].starts_with(|next: char| next.is_ascii_digit())

@@ -63,7 +63,7 @@ pub(super) fn changed(
         lapse::after_end(state, context);
     }
     // One that was to end with a period which is over has ended.
-    due::apply(state, context);
+    due::apply(state, context).map_err(Halt::Missing)?;
     Ok(())
 }
 

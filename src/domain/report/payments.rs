@@ -3,30 +3,26 @@
 
 mod basket;
 
-use basket::{Basket, Extra, extras, opened, own_id};
+use basket::{Basket, Extra, extras};
 
-use crate::{
-    domain::{
-        account::{AccountState, Halt},
-        context::Context,
-        due, grants, lapse,
-        payment::{Purchase, TopUp, TopUpStatus},
-        periods,
-        provider::{Origin, Transaction},
-        top_up,
-    },
-    ids::OperationId,
+use crate::domain::{
+    account::{AccountState, Halt},
+    context::Context,
+    due, grants, lapse,
+    payment::{Purchase, TopUp, TopUpStatus},
+    periods,
+    provider::{Origin, Transaction},
+    top_up,
 };
 
-/// Why a purchase has failed whose payment was canceled: one that stays so, where
-/// a report of the payment comes late.
-const CANCELED: &str = "canceled by the provider";
-
 /// True where a payment brings credits. Payments of nothing are made to change a
-/// card, others in the middle of a period: their lines name prices all the same.
+/// card, others to change a plan in the middle of a period: their lines name prices
+/// all the same.
 fn brings_credits(transaction: &Transaction) -> bool {
     let origin = match transaction.origin {
-        Origin::Web | Origin::Api | Origin::SubscriptionRecurring => true,
+        Origin::Web | Origin::Api | Origin::SubscriptionRecurring | Origin::SubscriptionCharge => {
+            true
+        }
         Origin::Other => false,
     };
     origin && transaction.total_minor > 0
@@ -50,10 +46,9 @@ pub(super) fn pending(
     }
     for extra in extras(state, context, provider, transaction)? {
         let mut top_up = purchase_of(state, context, provider, transaction, &extra);
-        if top_up.status == TopUpStatus::Failed && top_up.reason == CANCELED {
-            continue;
-        }
-        if matches!(top_up.status, TopUpStatus::Failed | TopUpStatus::Expired) {
+        // A payment that was canceled stays so: this was said before that.
+        let is_canceled = top_up.reason == CANCELED;
+        if matches!(top_up.status, TopUpStatus::Failed | TopUpStatus::Expired) && !is_canceled {
             top_up.status = TopUpStatus::Pending;
             top_up.reason.clear();
             top_up.settle_time = None;
@@ -86,37 +81,31 @@ pub(super) fn completed(
     Ok(())
 }
 
-/// A payment will not come. One that was never heard of is noted all the same, or
-/// an earlier report of it that comes late would wait for it.
+/// Why a purchase failed whose payment the provider has canceled. Nothing but its
+/// completion makes it anything else: see [`pending`].
+const CANCELED: &str = "canceled by the provider";
+
+/// A payment will not come. What it would have brought is kept as failed, be it
+/// heard of for the first time: that it was awaited may be said later.
 pub(super) fn canceled(
     state: &mut AccountState,
     context: &Context<'_>,
     provider: &str,
     transaction: &Transaction,
 ) -> Result<(), Halt> {
-    if state.transactions.contains(&key(provider, &transaction.transaction_id)) {
+    let completed = state.transactions.contains(&key(provider, &transaction.transaction_id));
+    if completed || !brings_credits(transaction) {
         return Ok(());
     }
-    if brings_credits(transaction) {
-        for extra in extras(state, context, provider, transaction)? {
-            if !state.top_ups.contains_key(extra.top_up_id()) {
-                let top_up = purchase_of(state, context, provider, transaction, &extra);
-                keep(state, context, top_up, &extra);
-            }
+    for extra in extras(state, context, provider, transaction)? {
+        let mut top_up = purchase_of(state, context, provider, transaction, &extra);
+        if !top_up.status.is_paid() && top_up.reason != CANCELED {
+            top_up::settle(&mut top_up, context, TopUpStatus::Failed, CANCELED);
         }
-    }
-    let own = transaction.items.iter().filter_map(|item| own_id(transaction, item).ok());
-    let ids: Vec<OperationId> = opened(state, provider, transaction)
-        .map(|top_up| top_up.top_up_id.clone())
-        .into_iter()
-        .chain(own)
-        .collect();
-    for id in ids {
-        if let Some(top_up) = state.top_ups.get_mut(&id)
-            && top_up.provider == provider
-        {
-            give_up(top_up, context, CANCELED);
+        if let Some(own) = state.top_ups.get_mut(&extra.own) {
+            give_up(own, context, CANCELED);
         }
+        keep(state, context, top_up, &extra);
     }
     Ok(())
 }
@@ -202,7 +191,7 @@ fn bring(
                 key: new.key,
                 lot_id: lot.lot_id,
                 credits: lot.credits,
-                paid_minor: extra.item.total_minor,
+                paid_minor: extra.item.total_minor.max(0),
                 reversed_credits: 0,
             });
         }
@@ -232,7 +221,7 @@ fn bring(
                 key: brought.key.clone(),
                 lot_id: lot.lot_id,
                 credits,
-                paid_minor: item.total_minor,
+                paid_minor: item.total_minor.max(0),
                 reversed_credits: 0,
             });
         }

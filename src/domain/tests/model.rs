@@ -160,7 +160,10 @@ impl Model {
         NEXT_LOT.set(self.next_lot);
         let mut state = self.load(&[]);
         let context = Context { now, catalog: &self.catalog, new_lot_id: next_lot_id };
-        due::apply(&mut state, &context);
+        if let Err(missing) = due::apply(&mut state, &context) {
+            self.supply(&mut state, &missing, &[]);
+            assert_eq!(due::apply(&mut state, &context), Ok(()), "all is asked for at once");
+        }
         assert!(!due::is_pending(&state, &context), "applying leaves nothing due");
         self.store(state);
     }
@@ -252,13 +255,13 @@ impl Model {
                 pending.sort_by_key(|payment| (payment.create_time, payment.top_up_id.clone()));
                 state.pending_payments = Some(pending);
             }
-            Missing::Operation(key) => {
-                state.looked_up.insert(key.clone());
-                if let Some(made) = self.operations.get(key) {
-                    state.operations.insert(key.clone(), made.clone());
+            Missing::Operations(keys) => {
+                for made in keys.iter().filter_map(|key| self.operations.get(key)) {
+                    state.operations.insert(made.key.clone(), made.clone());
                     let lot = made.lot_id.and_then(|lot_id| self.lots.get(&lot_id)).cloned();
                     state.lots.extend(lot.map(|lot| (lot.lot_id, lot)));
                 }
+                state.looked_up.extend(keys.iter().cloned());
             }
         }
     }

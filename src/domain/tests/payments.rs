@@ -214,14 +214,17 @@ fn each_report_of_a_payment_in_each_state() {
     let canceled: Step = |gate| apply(gate, event("c", 1, PaymentCanceled(five_for("t"))));
     let completed: Step = |gate| apply(gate, event("x", 1, PaymentCompleted(five_for("t"))));
     use TopUpStatus::{Confirmed, Failed, Pending};
-    let rows: [(&[Step], TopUpStatus, &str); 11] = [
+    let rows: [(&[Step], TopUpStatus, &str); 13] = [
         (&[pending], Pending, ""),
         (&[expire, pending], Pending, ""),
         (&[fail, pending], Pending, ""),
         (&[canceled], Failed, "canceled by the provider"),
         (&[pending, canceled], Failed, "canceled by the provider"),
         (&[expire, canceled], Failed, "canceled by the provider"),
-        (&[fail, canceled], Failed, "no"),
+        (&[fail, canceled], Failed, "canceled by the provider"),
+        // That it was awaited before it was canceled may be said after that.
+        (&[canceled, pending], Failed, "canceled by the provider"),
+        (&[fail, canceled, pending], Failed, "canceled by the provider"),
         (&[expire, completed], Confirmed, ""),
         (&[fail, completed], Confirmed, ""),
         (&[canceled, pending, completed], Confirmed, ""),
@@ -245,14 +248,30 @@ fn each_report_of_a_payment_in_each_state() {
 }
 
 #[test]
+fn a_payment_that_failed_and_was_canceled_has_failed_in_any_order() {
+    let paid = || transaction("txn_A", &[("i", "pri_scan5", 1, 9_800)]);
+    let failed = event("f", 1, PaymentPending(paid()));
+    let canceled = event("c", 2, PaymentCanceled(paid()));
+    for reports in [[failed.clone(), canceled.clone()], [canceled, failed]] {
+        let mut gate = shop();
+        reports.into_iter().for_each(|report| apply(&mut gate, report));
+        assert_eq!(status(&gate, "txn_A:i"), Some(TopUpStatus::Failed));
+        apply(&mut gate, event("x", 3, PaymentCompleted(paid())));
+        assert_eq!(status(&gate, "txn_A:i"), Some(TopUpStatus::Confirmed));
+    }
+}
+
+#[test]
 fn a_payment_of_nothing_or_in_the_middle_of_a_period_brings_nothing() {
     type Change = fn(&mut Transaction);
-    let rows: [(Change, bool); 5] = [
-        (|t| t.origin = Origin::Web, true),
-        (|t| t.origin = Origin::Api, true),
-        (|t| t.origin = Origin::SubscriptionRecurring, true),
-        (|t| t.origin = Origin::Other, false),
-        (|t| t.total_minor = 0, false),
+    let rows: [(Change, [i64; 2]); 6] = [
+        (|t| t.origin = Origin::Web, [8, 2]),
+        (|t| t.origin = Origin::Api, [8, 2]),
+        (|t| t.origin = Origin::SubscriptionRecurring, [8, 2]),
+        // What is sold once, and no period of the plan.
+        (|t| t.origin = Origin::SubscriptionCharge, [5, 0]),
+        (|t| t.origin = Origin::Other, [0, 0]),
+        (|t| t.total_minor = 0, [0, 0]),
     ];
     for (change, brings) in rows {
         let lines = [("i", "pri_scan5", 1, 9_800), ("j", "pri_pro", 1, 100)];
@@ -260,9 +279,9 @@ fn a_payment_of_nothing_or_in_the_middle_of_a_period_brings_nothing() {
         change(&mut paid);
         let mut gate = shop();
         apply(&mut gate, event("e1", 1, PaymentPending(paid.clone())));
-        assert_eq!(gate.state.top_ups.is_empty(), !brings);
+        assert_eq!(gate.state.top_ups.is_empty(), brings == [0, 0]);
         apply(&mut gate, event("e2", 1, PaymentCompleted(paid)));
-        assert_eq!([of(&gate, "scan"), of(&gate, "fix")], if brings { [8, 2] } else { [0, 0] });
+        assert_eq!([of(&gate, "scan"), of(&gate, "fix")], brings);
         assert!(gate.state.transactions.contains(&(PADDLE.to_owned(), "txn_A".to_owned())));
     }
 }

@@ -170,11 +170,16 @@ fn due_is_told(history: Vec<Step>) -> Result<(), TestCaseError> {
     let mut model = Model::new();
     for Step { at, change } in history {
         let mut gate = Gate::of(&model, at);
-        let before = gate.state.clone();
+        let mut before = gate.state.clone();
         let catalog = model.catalog.clone();
         let context = Context { now: at, catalog: &catalog, new_lot_id: next_lot_id };
         let pending = due::is_pending(&gate.state, &context);
-        due::apply(&mut gate.state, &context);
+        if let Err(missing) = due::apply(&mut gate.state, &context) {
+            prop_assert_eq!(&gate.state, &before);
+            gate.supply(missing);
+            before.looked_up.clone_from(&gate.state.looked_up);
+            prop_assert_eq!(due::apply(&mut gate.state, &context), Ok(()));
+        }
         prop_assert_eq!(pending, gate.state != before);
         prop_assert!(!due::is_pending(&gate.state, &context));
         model.change(at, &change);

@@ -8,6 +8,7 @@ use creditgate::{
         command::{Action, Outcome, Refusal},
         credit::LotSource,
         entry::EntryKind::{self, Grant, LotExpire},
+        provider::{Effect::PaymentCompleted, Transaction},
         subscription::{
             BillingInterval::{self, Month, Year},
             SentSubscription, StartSubscription, Subscription,
@@ -19,7 +20,11 @@ use creditgate::{
     ids::{PlanName, SubscriptionId},
 };
 
-use super::support::{Gate, scan};
+use super::{
+    billing_catalog::billing_catalog,
+    paddle::{event, transaction},
+    support::{Gate, scan},
+};
 
 pub(super) fn at(text: &str) -> Timestamp {
     format!("{text}T00:00:00Z").parse().unwrap()
@@ -350,4 +355,36 @@ fn one_that_was_taken_over_grants_nothing_until_its_next_period() {
     let other = Subscription { anchor_time: at("2025-10-30"), ..imported };
     let refused = gate.run(Action::ImportSubscription(Box::new(other)));
     assert!(matches!(refused, Err(Refusal::SubscriptionIdReused { .. })), "{refused:?}");
+}
+
+/// A provider's payment is believed before its subscription is known, so one of the
+/// same id may be taken over, or started, for periods that were paid there.
+#[test]
+fn a_period_that_was_paid_at_a_provider_is_not_granted_again() {
+    let from = at("2026-02-01");
+    let paid = |gate: &mut Gate| {
+        gate.catalog = billing_catalog(0);
+        let lines = transaction("txn", &[("i", "pri_monitor", 1, 100)]);
+        let paid = Transaction {
+            subscription_id: Some(sub("s")),
+            period: Some((from, at("2026-03-01"))),
+            ..lines
+        };
+        gate.run(event("e", 1, PaymentCompleted(paid))).unwrap();
+        assert_eq!(gate.balance(), [3, 0, 0]);
+    };
+    let mut gate = on("2026-01-10");
+    let sent = SentSubscription { start_time: Some(at("2026-01-01")), ..asks("monitor", Month) };
+    let imported = start(&mut on("2026-01-10"), "s", sent.clone());
+    paid(&mut gate);
+    gate.run(Action::ImportSubscription(Box::new(imported))).unwrap();
+    until(&mut gate, "2026-02-01");
+    assert_eq!((gate.balance(), gate.state.subscriptions[0].period_start_time), ([3, 0, 0], from));
+    until(&mut gate, "2026-04-01");
+    assert_eq!(gate.balance(), [9, 0, 0]);
+
+    let mut gate = on("2026-02-10");
+    paid(&mut gate);
+    start(&mut gate, "s", SentSubscription { start_time: Some(from), ..sent });
+    assert_eq!(gate.balance(), [3, 0, 0]);
 }

@@ -150,9 +150,7 @@ impl Gate {
                 self.state.project_slots.insert(project, held);
             }
             Missing::PendingPayments => self.state.pending_payments = Some(self.pending.clone()),
-            Missing::Operation(key) => {
-                self.state.looked_up.insert(key);
-            }
+            Missing::Operations(keys) => self.state.looked_up.extend(keys),
         }
     }
 

@@ -59,7 +59,7 @@ fn a_payment_keeps_what_credits_depend_on() {
         ("api", Origin::Api),
         ("subscription_recurring", Origin::SubscriptionRecurring),
         ("subscription_payment_method_change", Origin::Other),
-        ("subscription_charge", Origin::Other),
+        ("subscription_charge", Origin::SubscriptionCharge),
         ("subscription_update", Origin::Other),
         ("a_new_one", Origin::Other),
     ] {

@@ -32,7 +32,9 @@ pub(super) async fn supply(
             Missing::Holders(scope) => scopes.push((&demand.account_id, scope, demand.limit)),
             Missing::ProjectSlots(project) => projects.push((&demand.account_id, project)),
             Missing::PendingPayments => payers.push(&demand.account_id),
-            Missing::Operation(key) => operations.push((demand.account_id.clone(), key.clone())),
+            Missing::Operations(keys) => {
+                operations.extend(keys.iter().map(|key| (demand.account_id.clone(), key.clone())));
+            }
         }
     }
     if !scopes.is_empty() {

@@ -19,7 +19,7 @@ use crate::{
     ids::{AccountId, CreditType, LotId, OperationId, ProjectId},
     store::{
         StoreError,
-        rows::{BalanceRow, LotRow, ReservationRow, id, known},
+        rows::{Credits, CreditsRow, LotRow, ReservationRow, id, known},
     },
 };
 
@@ -35,13 +35,13 @@ pub(super) async fn read(
         .into_iter()
         .map(|account| (account.account_id.clone(), AccountState::new(account)))
         .collect();
-    let (now, catalog_revision) = balances(connection, &mut accounts).await?;
+    let (now, catalog_revision) = credits(connection, &mut accounts).await?;
     reservations(connection, named, &mut accounts).await?;
     payments::reports(connection, named, &mut accounts).await?;
     payments::top_ups(connection, named, &mut accounts).await?;
     let wanted = of_known(&named.operations, &accounts).cloned().collect::<Vec<_>>();
     operations(connection, &wanted, &mut accounts).await?;
-    lots(connection, &mut accounts).await?;
+    pinned_lots(connection, &mut accounts).await?;
     projects(connection, named, &mut accounts).await?;
     subscriptions::live(connection, &mut accounts).await?;
     subscriptions::named(connection, named, &mut accounts).await?;
@@ -66,27 +66,41 @@ fn state<'a>(accounts: &'a mut States, key: &str) -> Result<&'a mut AccountState
     accounts.get_mut(&key).ok_or_else(|| StoreError::Corrupt(format!("a row of account {key}")))
 }
 
-/// Balances, and with them the time and the catalog's revision: one statement
-/// less to wait for.
-async fn balances(
+/// Balances and open lots, and with them the time and the catalog's revision: a
+/// statement is a round trip, and these are read by every batch.
+async fn credits(
     connection: &mut PgConnection,
     accounts: &mut States,
 ) -> Result<(Timestamp, i64), StoreError> {
-    let rows = sqlx::query!(
+    let rows = sqlx::query_as!(
+        CreditsRow,
         r#"
-        SELECT h.now AS "now!", h.revision AS "revision!",
-               b.account_id AS "account_id?", b.credit_type AS "credit_type?",
-               b.available AS "available?", b.reserved AS "reserved?", b.spent AS "spent?",
-               b.held_scans AS "held_scans?", b.sequence AS "sequence?",
-               b.last_entry_time AS "last_entry_time?", b.last_hash AS "last_hash?"
+        SELECT h.now AS "now!", h.revision AS "revision!", c.account_id, c.credit_type,
+               c.available, c.reserved, c.spent, c.held_scans, c.sequence, c.last_entry_time,
+               c.last_hash, c.lot_id, c.source, c.credits, c.remaining, c.unrecovered,
+               c.expire_time, c.create_time, c.reference
           FROM (SELECT clock_timestamp() AS now,
                        coalesce((SELECT max(revision) FROM catalogs), 0) AS revision) h
           LEFT JOIN (
-               SELECT b.*
+               SELECT b.account_id, b.credit_type, b.available, b.reserved, b.spent, b.held_scans,
+                      b.sequence, b.last_entry_time, b.last_hash, NULL::uuid AS lot_id,
+                      NULL::smallint AS source, NULL::bigint AS credits,
+                      NULL::bigint AS remaining, NULL::bigint AS unrecovered,
+                      NULL::timestamptz AS expire_time, NULL::timestamptz AS create_time,
+                      NULL::text AS reference
                  FROM UNNEST($1::text[]) AS k (account_id)
                 CROSS JOIN LATERAL (
                       SELECT * FROM balances b WHERE b.account_id = k.account_id LIMIT 1000) b
-               ) b ON true
+                UNION ALL
+               SELECT l.account_id, l.credit_type, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+                      l.lot_id, l.source, l.credits, l.remaining, l.unrecovered, l.expire_time,
+                      l.create_time, l.reference
+                 FROM UNNEST($1::text[]) AS k (account_id)
+                CROSS JOIN LATERAL (
+                      SELECT * FROM lots l
+                       WHERE l.account_id COLLATE "POSIX" = k.account_id AND l.is_open
+                       LIMIT 1000000) l
+               ) c ON true
         "#,
         &keys(accounts)
     )
@@ -95,42 +109,16 @@ async fn balances(
     let mut head = None;
     for row in rows {
         head = Some((row.now, row.revision));
-        let (
-            Some(account_id),
-            Some(credit_type),
-            Some(available),
-            Some(reserved),
-            Some(spent),
-            Some(held_scans),
-            Some(sequence),
-            Some(last_entry_time),
-            Some(last_hash),
-        ) = (
-            row.account_id,
-            row.credit_type,
-            row.available,
-            row.reserved,
-            row.spent,
-            row.held_scans,
-            row.sequence,
-            row.last_entry_time,
-            row.last_hash,
-        )
-        else {
-            continue;
-        };
-        let (credit_type, balance) = BalanceRow {
-            credit_type,
-            available,
-            reserved,
-            spent,
-            held_scans,
-            sequence,
-            last_entry_time,
-            last_hash,
+        let Some((account_id, credits)) = row.decode()? else { continue };
+        let state = state(accounts, &account_id)?;
+        match credits {
+            Credits::Balance(credit_type, balance) => {
+                state.balances.insert(credit_type, balance);
+            }
+            Credits::Lot(lot) => {
+                state.lots.insert(lot.lot_id, lot);
+            }
         }
-        .decode()?;
-        state(accounts, &account_id)?.balances.insert(credit_type, balance);
     }
     head.ok_or_else(|| StoreError::Corrupt("no clock".to_owned()))
 }
@@ -226,52 +214,22 @@ pub(super) async fn operations(
     Ok(())
 }
 
-/// The open lots, and those that named reservations, operations and payments
-/// refer to.
-async fn lots(connection: &mut PgConnection, accounts: &mut States) -> Result<(), StoreError> {
-    let mut account_ids = Vec::new();
-    let mut lot_ids = Vec::new();
+/// The lots that named reservations, operations and purchases refer to, where they
+/// are not among the open ones.
+async fn pinned_lots(
+    connection: &mut PgConnection,
+    accounts: &mut States,
+) -> Result<(), StoreError> {
+    let mut wanted = Vec::new();
     for (account, state) in accounts.iter() {
         let pinned = state.reservations.values().flat_map(|r| r.portions.iter().map(|p| p.lot_id));
         let granted = state.operations.values().filter_map(|operation| operation.lot_id);
         let bought = state.purchases.iter().map(|purchase| purchase.lot_id);
-        for lot_id in pinned.chain(granted).chain(bought) {
-            account_ids.push(account.to_string());
-            lot_ids.push(lot_id.0);
-        }
+        let named: BTreeSet<LotId> = pinned.chain(granted).chain(bought).collect();
+        let closed = named.into_iter().filter(|lot_id| !state.lots.contains_key(lot_id));
+        wanted.extend(closed.map(|lot_id| (account.clone(), lot_id)));
     }
-    let rows = sqlx::query_as!(
-        LotRow,
-        r#"
-        SELECT l.account_id AS "account_id!", l.lot_id AS "lot_id!",
-               l.credit_type AS "credit_type!", l.source AS "source!", l.credits AS "credits!",
-               l.remaining AS "remaining!", l.unrecovered AS "unrecovered!", l.expire_time,
-               l.create_time AS "create_time!", l.reference AS "reference!"
-          FROM UNNEST($1::text[]) AS k (account_id)
-         CROSS JOIN LATERAL (
-               SELECT * FROM lots l
-                WHERE l.account_id COLLATE "POSIX" = k.account_id AND l.is_open
-                LIMIT 1000000) l
-         UNION ALL
-        SELECT l.account_id, l.lot_id, l.credit_type, l.source, l.credits, l.remaining,
-               l.unrecovered, l.expire_time, l.create_time, l.reference
-          FROM UNNEST($2::text[], $3::uuid[]) AS k (account_id, lot_id)
-         CROSS JOIN LATERAL (
-               SELECT * FROM lots l WHERE l.account_id = k.account_id AND l.lot_id = k.lot_id
-                LIMIT 1) l
-        "#,
-        &keys(accounts),
-        &account_ids,
-        &lot_ids
-    )
-    .fetch_all(connection)
-    .await?;
-    for row in rows {
-        let state = state(accounts, &row.account_id)?;
-        let lot = row.decode()?;
-        state.lots.insert(lot.lot_id, lot);
-    }
-    Ok(())
+    lots_by_id(connection, &wanted, accounts).await
 }
 
 /// Lots by their ids, where they have not been read yet.

@@ -8,16 +8,18 @@ use crate::{
     clock::Timestamp,
     domain::{
         account::{Account, AccountState},
-        credit::{Balance, Lot},
+        credit::Lot,
         reservation::Reservation,
     },
-    ids::{AccountId, CreditType},
+    ids::AccountId,
     store::StoreError,
 };
 
 mod adjustments;
+mod balances;
 mod columns;
 mod history;
+mod movements;
 mod payments;
 mod subscriptions;
 mod top_ups;
@@ -36,21 +38,25 @@ pub(super) async fn write<'s>(
     let changes: Vec<Change<'s>> = changes.collect();
     subscriptions::hold_catalog(connection, catalog_revision, &changes).await?;
     account_rows(connection, &changes).await?;
-    balances(connection, &changes).await?;
-    lots(connection, &changes).await?;
-    reservations(connection, &changes).await?;
+    movements::write(connection, &changes).await?;
+    balances::insert(connection, &changes).await?;
+    insert_lots(connection, &changes).await?;
+    update_reservations(connection, &changes).await?;
     subscriptions::write(connection, &changes).await?;
     top_ups::write(connection, &changes).await?;
     payments::write(connection, now, &changes).await?;
-    history::entries(connection, &changes).await?;
     history::operations(connection, &changes).await?;
     history::notices(connection, &changes).await
 }
 
 /// A guard that held nowhere else: somebody has changed a row under our lock.
 fn expect(result: &PgQueryResult, rows: usize, what: &str) -> Result<(), StoreError> {
-    let written = usize::try_from(result.rows_affected()).unwrap_or(usize::MAX);
-    if written == rows {
+    let written = i64::try_from(result.rows_affected()).unwrap_or(i64::MAX);
+    expect_rows(written, rows, what)
+}
+
+fn expect_rows(written: i64, rows: usize, what: &str) -> Result<(), StoreError> {
+    if usize::try_from(written) == Ok(rows) {
         return Ok(());
     }
     Err(StoreError::Conflict(format!("{written} of {rows} rows of {what} matched their guard")))
@@ -101,143 +107,15 @@ async fn account_rows(
     expect(&result, changed.len(), "accounts")
 }
 
-async fn balances(connection: &mut PgConnection, changes: &[Change<'_>]) -> Result<(), StoreError> {
-    let mut updated = Vec::new();
-    let mut inserted = Vec::new();
-    for (old, new) in changes {
-        for (credit_type, balance) in &new.balances {
-            match old.balances.get(credit_type) {
-                Some(read) if read == balance => {}
-                Some(read) => {
-                    updated.push((&new.account.account_id, credit_type, read.sequence, balance));
-                }
-                None => inserted.push((&new.account.account_id, credit_type, 0, balance)),
-            }
-        }
-    }
-    if !updated.is_empty() {
-        let rows = BalanceColumns::of(&updated);
-        let result = sqlx::query!(
-            r#"
-            UPDATE balances b
-               SET available = u.available, reserved = u.reserved, spent = u.spent,
-                   held_scans = u.held_scans, sequence = u.sequence,
-                   last_entry_time = u.last_entry_time, last_hash = u.last_hash
-              FROM UNNEST($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[],
-                          $6::bigint[], $7::bigint[], $8::bigint[], $9::timestamptz[], $10::bytea[])
-                   AS u (account_id, credit_type, expected, available, reserved, spent, held_scans,
-                         sequence, last_entry_time, last_hash)
-             WHERE b.account_id = u.account_id AND b.credit_type = u.credit_type
-               AND b.sequence = u.expected
-            "#,
-            &rows.account_ids,
-            &rows.credit_types,
-            &rows.expected,
-            &rows.available,
-            &rows.reserved,
-            &rows.spent,
-            &rows.held,
-            &rows.sequences,
-            &rows.times,
-            &rows.hashes
-        )
-        .execute(&mut *connection)
-        .await?;
-        expect(&result, updated.len(), "balances")?;
-    }
-    if !inserted.is_empty() {
-        let rows = BalanceColumns::of(&inserted);
-        sqlx::query!(
-            r#"
-            INSERT INTO balances (account_id, credit_type, available, reserved, spent, held_scans,
-                                  sequence, last_entry_time, last_hash)
-            SELECT * FROM UNNEST($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[],
-                                 $6::bigint[], $7::bigint[], $8::timestamptz[], $9::bytea[])
-            "#,
-            &rows.account_ids,
-            &rows.credit_types,
-            &rows.available,
-            &rows.reserved,
-            &rows.spent,
-            &rows.held,
-            &rows.sequences,
-            &rows.times,
-            &rows.hashes
-        )
-        .execute(connection)
-        .await?;
-    }
-    Ok(())
-}
-
-#[derive(Default)]
-struct BalanceColumns {
-    account_ids: Vec<String>,
-    credit_types: Vec<String>,
-    expected: Vec<i64>,
-    available: Vec<i64>,
-    reserved: Vec<i64>,
-    spent: Vec<i64>,
-    held: Vec<i64>,
-    sequences: Vec<i64>,
-    times: Vec<Timestamp>,
-    hashes: Vec<Vec<u8>>,
-}
-
-impl BalanceColumns {
-    fn of(rows: &[(&AccountId, &CreditType, i64, &Balance)]) -> Self {
-        let mut columns = Self::default();
-        for (account, credit_type, expected, balance) in rows {
-            columns.account_ids.push(account.to_string());
-            columns.credit_types.push(credit_type.to_string());
-            columns.expected.push(*expected);
-            columns.available.push(balance.available);
-            columns.reserved.push(balance.reserved);
-            columns.spent.push(balance.spent);
-            columns.held.push(balance.held_scans);
-            columns.sequences.push(balance.sequence);
-            columns.times.push(balance.last_entry_time);
-            columns.hashes.push(balance.last_hash.to_vec());
-        }
-        columns
-    }
-}
-
-async fn lots(connection: &mut PgConnection, changes: &[Change<'_>]) -> Result<(), StoreError> {
-    let mut updated: Vec<(&AccountId, &Lot, &Lot)> = Vec::new();
+/// Lots that are new.
+async fn insert_lots(
+    connection: &mut PgConnection,
+    changes: &[Change<'_>],
+) -> Result<(), StoreError> {
     let mut inserted: Vec<(&AccountId, &Lot)> = Vec::new();
     for (old, new) in changes {
-        for (lot_id, lot) in &new.lots {
-            match old.lots.get(lot_id) {
-                Some(read) if read == lot => {}
-                Some(read) => updated.push((&new.account.account_id, read, lot)),
-                None => inserted.push((&new.account.account_id, lot)),
-            }
-        }
-    }
-    if !updated.is_empty() {
-        let keys: Vec<String> = updated.iter().map(|(account, ..)| account.to_string()).collect();
-        let ids: Vec<_> = updated.iter().map(|(_, _, lot)| lot.lot_id.0).collect();
-        let expected: Vec<i64> = updated.iter().map(|(_, read, _)| read.remaining).collect();
-        let remaining: Vec<i64> = updated.iter().map(|(_, _, lot)| lot.remaining).collect();
-        let unrecovered: Vec<i64> = updated.iter().map(|(_, _, lot)| lot.unrecovered).collect();
-        let result = sqlx::query!(
-            r#"
-            UPDATE lots l
-               SET remaining = u.remaining, unrecovered = u.unrecovered, is_open = u.remaining > 0
-              FROM UNNEST($1::text[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[])
-                   AS u (account_id, lot_id, expected, remaining, unrecovered)
-             WHERE l.account_id = u.account_id AND l.lot_id = u.lot_id AND l.remaining = u.expected
-            "#,
-            &keys,
-            &ids,
-            &expected,
-            &remaining,
-            &unrecovered
-        )
-        .execute(&mut *connection)
-        .await?;
-        expect(&result, updated.len(), "lots")?;
+        let made = new.lots.values().filter(|lot| !old.lots.contains_key(&lot.lot_id));
+        inserted.extend(made.map(|lot| (&new.account.account_id, lot)));
     }
     if !inserted.is_empty() {
         let keys: Vec<String> = inserted.iter().map(|(account, _)| account.to_string()).collect();
@@ -280,34 +158,21 @@ async fn lots(connection: &mut PgConnection, changes: &[Change<'_>]) -> Result<(
     Ok(())
 }
 
-async fn reservations(
+/// Reservations that were read and have changed.
+async fn update_reservations(
     connection: &mut PgConnection,
     changes: &[Change<'_>],
 ) -> Result<(), StoreError> {
     let mut updated: Vec<(&AccountId, &Reservation, &Reservation)> = Vec::new();
-    let mut inserted: Vec<(&AccountId, &Reservation)> = Vec::new();
     for (old, new) in changes {
         for (id, reservation) in &new.reservations {
-            match old.reservations.get(id) {
-                Some(read) if read == reservation => {}
-                Some(read) => updated.push((&new.account.account_id, read, reservation)),
-                None => inserted.push((&new.account.account_id, reservation)),
-            }
+            let read = old.reservations.get(id).filter(|read| *read != reservation);
+            updated.extend(read.map(|read| (&new.account.account_id, read, reservation)));
         }
     }
-    if !updated.is_empty() {
-        update_reservations(connection, &updated).await?;
+    if updated.is_empty() {
+        return Ok(());
     }
-    if !inserted.is_empty() {
-        history::insert_reservations(connection, &inserted).await?;
-    }
-    Ok(())
-}
-
-async fn update_reservations(
-    connection: &mut PgConnection,
-    updated: &[(&AccountId, &Reservation, &Reservation)],
-) -> Result<(), StoreError> {
     let keys: Vec<String> = updated.iter().map(|(account, ..)| account.to_string()).collect();
     let ids: Vec<String> = updated.iter().map(|(_, _, r)| r.reservation_id.to_string()).collect();
     let read_states: Vec<i16> = updated.iter().map(|(_, read, _)| read.state as i16).collect();

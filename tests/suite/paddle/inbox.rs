@@ -220,6 +220,43 @@ async fn workers_of_two_replicas_share_the_events_and_a_stalled_one_settles_noth
     db.finish().await;
 }
 
+/// Its customer is linked while a worker, which has looked before that, has it.
+#[tokio::test]
+async fn what_is_woken_while_somebody_has_it_is_taken_again_at_once() {
+    let db = TestDb::new().await;
+    store(&db, &event("evt_1", "customer.created", 0, json!({}))).await;
+    let (database, lease) = (db.database(), std::time::Duration::from_secs(60));
+    let inbox = Inbox::new(database.clone());
+    let parked = |attempt| creditgate::billing::Settlement {
+        event_id: "evt_1".to_owned(),
+        attempt,
+        state: creditgate::billing::InboxState::Parked,
+        retry_after: std::time::Duration::from_secs(3600),
+        error: "waits".to_owned(),
+        account_id: None,
+        keys: creditgate::billing::ProviderKeys {
+            customer_id: Some("ctm_a".to_owned()),
+            transaction_id: Some("txn_1".to_owned()),
+            ..Default::default()
+        },
+    };
+    let first = inbox.take("paddle", 1, lease).await.unwrap();
+    inbox.settle("paddle", vec![parked(first[0].attempt)]).await.unwrap();
+    for customer in [true, false] {
+        db.execute("UPDATE webhook_inbox SET next_attempt_time = now()").await;
+        let taken = inbox.take("paddle", 1, lease).await.unwrap();
+        let woken = match customer {
+            true => database.wake_customer("paddle", "ctm_a").await,
+            false => database.wake_transaction("paddle", "txn_1").await,
+        };
+        assert_eq!(woken.unwrap(), 1);
+        inbox.settle("paddle", vec![parked(taken[0].attempt)]).await.unwrap();
+        assert_eq!(inbox.take("paddle", 1, lease).await.unwrap().len(), 1, "{customer}");
+    }
+    database.close().await;
+    db.finish().await;
+}
+
 /// What came is evidence: whoever serves may settle it, and not make it vanish.
 #[tokio::test]
 async fn the_serving_role_cannot_delete_what_came() {

@@ -22,7 +22,7 @@ const fn room(name: &'static str, may: &'static [&'static str], why: &'static st
 const FREE: [&str; 3] = ["ids", "clock", "telemetry"];
 
 /// Rooms that do not exist yet have their row already.
-const ROOMS: [Room; 20] = [
+const ROOMS: [Room; 21] = [
     room("main", &["cli"], "the program parses, dispatches and exits"),
     room("ids", &[], "everything stands on it"),
     room("clock", &[], "everything stands on it"),
@@ -66,8 +66,13 @@ const ROOMS: [Room; 20] = [
     room("dev", &[], "a managed PostgreSQL is processes and directories, of whatever is in it"),
     room("client", &["proto"], "a client knows the contract, not the server"),
     room(
+        "bench",
+        &["domain", "store", "ledger", "server", "config", "dev", "client", "proto"],
+        "it measures the product from beside it: nothing of it is in the product's path",
+    ),
+    room(
         "cli",
-        &["server", "client", "config", "dev", "proto"],
+        &["server", "client", "config", "dev", "proto", "bench"],
         "a command starts a server or calls one: it reaches past neither",
     ),
 ];
@@ -91,10 +96,12 @@ const fn rule(paths: &'static [&'static str], place: Place, why: &'static str) -
 }
 
 /// The wire, and the rooms at its ends.
-const WIRE: Place = Only(&["lib", "grpc", "auth", "server", "client", "cli"]);
+const WIRE: Place = Only(&["lib", "grpc", "auth", "server", "client", "cli", "bench"]);
 
-const RULES: [Rule; 12] = [
-    rule(&["sqlx", "deadpool"], Only(&["store"]), "every SQL statement is in one room"),
+const RULES: [Rule; 13] = [
+    // The baselines of a bench have statements of their own: what they are compared with.
+    rule(&["sqlx"], Only(&["store", "bench"]), "every SQL statement is in one room"),
+    rule(&["deadpool"], Only(&["store"]), "connections are shared in one room"),
     rule(
         &["tonic", "tonic_health", "tonic_prost", "tonic_reflection", "tonic_types"],
         WIRE,
@@ -123,8 +130,8 @@ const RULES: [Rule; 12] = [
     ),
     rule(
         &["std::process::Command", "tokio::process", "nix"],
-        Only(&["dev", "cli"]),
-        "processes belong to the managed PostgreSQL and to `creditgate run`",
+        Only(&["dev", "cli", "bench"]),
+        "processes belong to the managed PostgreSQL, to `creditgate run` and to a bench",
     ),
     rule(&["clap"], Only(&["main", "cli", "config"]), "arguments are read in one room"),
     rule(&["anyhow", "eyre"], Only(&["cli"]), "errors have types: callers act on them"),
@@ -155,7 +162,7 @@ const RULES: [Rule; 12] = [
             "*::Status::data_loss",
             "*::Status::unauthenticated",
         ],
-        Only(&["grpc::status"]),
+        Only(&["grpc::status", "bench::baseline::service"]),
         "built in one place, every error has a reason for programs",
     ),
     rule(

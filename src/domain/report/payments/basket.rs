@@ -10,7 +10,7 @@ use crate::{
         context::Context,
         payment::TopUp,
         periods::{self, Period, PeriodCredits},
-        provider::{Transaction, TransactionItem},
+        provider::{Origin, Transaction, TransactionItem},
     },
     ids::{CreditType, OperationId},
 };
@@ -73,6 +73,8 @@ impl<'t> Basket<'t> {
         for item in &transaction.items {
             match context.catalog.meaning(provider, &item.price_id) {
                 Some(PriceMeaning::Credits { .. }) => {}
+                Some(PriceMeaning::Plan { .. })
+                    if transaction.origin == Origin::SubscriptionCharge => {}
                 Some(PriceMeaning::Plan { plan, interval }) => {
                     period = Some(paid_period(transaction)?);
                     for brought in periods::allowances(plan, interval, item.quantity)? {
@@ -166,7 +168,7 @@ pub(super) fn extras<'t>(
 
 /// The purchase that was opened for a payment: believed only where it is this
 /// account's and this provider's, and has no other payment.
-pub(super) fn opened<'s>(
+fn opened<'s>(
     state: &'s AccountState,
     provider: &str,
     transaction: &Transaction,
@@ -185,10 +187,7 @@ pub(super) fn opened<'s>(
 }
 
 /// The id of a line's own purchase.
-pub(super) fn own_id(
-    transaction: &Transaction,
-    item: &TransactionItem,
-) -> Result<OperationId, Refusal> {
+fn own_id(transaction: &Transaction, item: &TransactionItem) -> Result<OperationId, Refusal> {
     OperationId::new(&format!("{}:{}", transaction.transaction_id, item.item_id))
         .map_err(|_| not_understood("the ids of a payment and its line are no id"))
 }

@@ -18,13 +18,15 @@ pub(super) struct Portions {
 impl Portions {
     pub(super) fn of<'p>(rows: impl Iterator<Item = &'p [LotPortion]>) -> Self {
         let mut columns = Self::default();
-        for portions in rows {
-            columns.from.push(position(columns.ids.len() + 1));
-            columns.ids.extend(portions.iter().map(|portion| portion.lot_id.0));
-            columns.credits.extend(portions.iter().map(|portion| portion.credits));
-            columns.to.push(position(columns.ids.len()));
-        }
+        rows.for_each(|portions| columns.push(portions));
         columns
+    }
+
+    pub(super) fn push(&mut self, portions: &[LotPortion]) {
+        self.from.push(position(self.ids.len() + 1));
+        self.ids.extend(portions.iter().map(|portion| portion.lot_id.0));
+        self.credits.extend(portions.iter().map(|portion| portion.credits));
+        self.to.push(position(self.ids.len()));
     }
 }
 
@@ -39,12 +41,14 @@ pub(super) struct Ragged {
 impl Ragged {
     pub(super) fn of<'p>(rows: impl Iterator<Item = &'p [i64]>) -> Self {
         let mut columns = Self::default();
-        for values in rows {
-            columns.from.push(position(columns.values.len() + 1));
-            columns.values.extend_from_slice(values);
-            columns.to.push(position(columns.values.len()));
-        }
+        rows.for_each(|values| columns.push(values));
         columns
+    }
+
+    pub(super) fn push(&mut self, values: &[i64]) {
+        self.from.push(position(self.values.len() + 1));
+        self.values.extend_from_slice(values);
+        self.to.push(position(self.values.len()));
     }
 }
 
