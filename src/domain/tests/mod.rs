@@ -4,6 +4,7 @@ mod adjustments;
 mod audit;
 mod billing;
 mod billing_catalog;
+mod booked;
 mod burn;
 mod cancellations;
 mod catalog_changes;
