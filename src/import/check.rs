@@ -171,8 +171,9 @@ impl Known {
     /// What is wrong with a reference to an account.
     fn lacks(&self, account_id: &AccountId) -> Option<String> {
         let is_known = self.accounts.contains(account_id) || self.coming.contains(account_id);
-        (!is_known)
-            .then(|| format!("there is no account {account_id}, neither here nor in the file"))
+        (!is_known).then(|| {
+            format!("there is no account {account_id}, neither in the database nor in the file")
+        })
     }
 }
 

@@ -123,7 +123,7 @@ async fn each_bad_line_is_told_and_nothing_of_its_file_is_applied() {
     let wanted = [
         (4, "account a is in line 2 already"),
         (5, "lot l1 is in line 3 already"),
-        (6, "there is no account nobody, neither here nor in the file"),
+        (6, "there is no account nobody, neither in the database nor in the file"),
         (7, "the catalog has no credit type \"gold\""),
         (8, "the lot has expired, at 2020-01-01T00:00:00+00:00: leave it out"),
         (
@@ -133,7 +133,7 @@ async fn each_bad_line_is_told_and_nothing_of_its_file_is_applied() {
              \"tomorrow\": a time is such as 2026-01-31T12:00:00Z, of the years 1970 to 9999; \
              project_id is not for type lot",
         ),
-        (10, "there is no account nobody, neither here nor in the file"),
+        (10, "there is no account nobody, neither in the database nor in the file"),
         (11, "billing_email must be one address, such as billing@example.com, or empty"),
         (13, "a quote is never closed: a value cannot span lines"),
         (14, "type is \"invoice\": account, project, lot and subscription are allowed"),
