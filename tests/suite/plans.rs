@@ -37,8 +37,11 @@ async fn a_fresh_database_is_fast_from_its_first_second() {
         rates.push(calls.join_all().await.into_iter().sum::<u32>());
     }
     println!("scans reserved and committed, second by second: {rates:?}");
+    // Neither slow at first nor slower from then on: a bad plan costs a factor of five
+    // and more. What else runs on the machine may cost a factor of two; so the proof
+    // is in the scans below.
     let best = rates.iter().max().copied().unwrap_or_default();
-    assert!(rates[0] * 2 > best, "{rates:?}");
+    assert!(rates.iter().all(|rate| rate * 4 > best), "{rates:?}");
     ledger.close().await;
     // The statistics arrive once the lanes' sessions have ended.
     let lookups = "SELECT coalesce(max(idx_scan), 0)::bigint FROM pg_stat_user_indexes
