@@ -105,6 +105,19 @@ impl Promise {
     }
 }
 
+/// The last third of the rounds over the first third, each by its median: what is
+/// left of the rate now that the ledger has grown. `None` for fewer rounds than
+/// six: of single ones the machine's noise is all that shows.
+pub(super) fn endurance(rates: &[f64]) -> Option<f64> {
+    let third = rates.len() / 3;
+    if third < 2 {
+        return None;
+    }
+    let first = Spread::of(rates.iter().take(third).copied())?;
+    let last = Spread::of(rates.iter().skip(rates.len() - third).copied())?;
+    (first.median > 0.0).then(|| last.median / first.median)
+}
+
 /// Memory in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Memory {
@@ -125,6 +138,8 @@ pub struct Figure {
     pub unit: &'static str,
     /// So many a second.
     pub rate: Spread,
+    /// The same, round by round.
+    pub rates: Vec<f64>,
     /// Milliseconds, by the part of calls that took no longer.
     pub latency: Latency,
     /// CPU seconds for 1,000 of what is counted.
@@ -168,7 +183,8 @@ pub struct CpuPerThousand {
 impl Figure {
     /// Of all rounds of a slot; `None` where it was never run.
     pub(super) fn of(name: &str, slot: &Slot, seen: &[&Seen]) -> Option<Self> {
-        let rate = Spread::of(seen.iter().map(|seen| seen.rate()))?;
+        let rates: Vec<f64> = seen.iter().map(|seen| seen.rate()).collect();
+        let rate = Spread::of(rates.iter().copied())?;
         let mut tally: Tally = seen.first()?.tally.clone();
         for more in seen.iter().skip(1) {
             tally.add(&more.tally);
@@ -189,6 +205,7 @@ impl Figure {
             name: name.to_owned(),
             unit: slot.workload.unit(),
             rate,
+            rates,
             latency: Latency {
                 p50: quantile(0.5),
                 p90: quantile(0.9),
@@ -257,6 +274,21 @@ mod tests {
         assert_eq!(spread(&[3.0, 1.0, 2.0]), Some(Spread { median: 2.0, low: 1.0, high: 3.0 }));
         assert_eq!(spread(&[4.0, 1.0]), Some(Spread { median: 2.5, low: 1.0, high: 4.0 }));
         assert_eq!(spread(&[f64::NAN]), None);
+    }
+
+    #[test]
+    fn what_is_left_of_a_rate_is_the_last_third_over_the_first() {
+        assert_eq!(endurance(&[10.0, 12.0, 7.0, 1.0, 5.5, 5.5]), Some(0.5));
+        // One slow round in the middle of a third is noise, not a decline.
+        let noisy = [9.0, 10.0, 11.0, 7.0, 7.0, 7.0, 10.0, 1.0, 12.0];
+        assert_eq!(endurance(&noisy), Some(1.0));
+    }
+
+    #[test]
+    fn a_few_rounds_do_not_tell_what_is_left_of_a_rate() {
+        assert_eq!(endurance(&[10.0, 10.0, 10.0, 1.0, 1.0]), None);
+        assert_eq!(endurance(&[]), None);
+        assert_eq!(endurance(&[0.0; 6]), None);
     }
 
     #[test]

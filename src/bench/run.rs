@@ -9,7 +9,7 @@ use super::{
     child::Child,
     field::{Contestant, Ready},
     load::Accounts,
-    report::{Conditions, Figure, Memory, Promise, Report, Spread},
+    report::{self, Conditions, Figure, Memory, Promise, Report, Spread},
     slot::{self, Lines, Pace, Seen, Slot, Times},
     stage::Stage,
     suite::{self, Key, Of, Size, load},
@@ -191,7 +191,8 @@ pub async fn one(
     let memory = idle.zip(memory(&field)).map(|((idle, _), (_, most))| Memory { idle, most });
     let mut conditions = conditions(accounts.count, rounds, times);
     describe(&mut stage, &mut conditions).await?;
-    let promises = compared(&seen);
+    let mut promises = compared(&seen);
+    promises.extend(seen.get(&Contestant::Gate).and_then(|seen| endurance(seen)));
     let (checked_accounts, findings) = finish(stage, field).await?;
     Ok(Report { conditions, promises, figures, memory, checked_accounts, findings })
 }
@@ -239,10 +240,11 @@ pub async fn elsewhere(
         steps.next(address);
         seen.push(slot::run(None, &mut ready, asked, lines, times).await?);
     }
+    let promises = endurance(&seen).into_iter().collect();
     let seen: Vec<&Seen> = seen.iter().collect();
     Ok(Report {
         conditions: conditions(asked.accounts.count, rounds, times),
-        promises: Vec::new(),
+        promises,
         figures: Figure::of(&asked.describe(), asked, &seen).into_iter().collect(),
         memory: None,
         checked_accounts: 0,
@@ -285,6 +287,15 @@ fn ratios(rounds: &Rounds) -> Vec<Promise> {
         Some(Promise::of(ratio.what, found, ratio.wanted, "x"))
     };
     suite::RATIOS.iter().filter_map(promise).collect()
+}
+
+/// Whether the gate is still as fast after what it has written, where the rounds are
+/// enough to tell.
+fn endurance(seen: &[Seen]) -> Option<Promise> {
+    let rates: Vec<f64> = seen.iter().map(Seen::rate).collect();
+    let (what, wanted) = suite::ENDURANCE;
+    let found = Spread::of(report::endurance(&rates))?;
+    Some(Promise::of(what, found, wanted, "x"))
 }
 
 /// A new database, a new server, and no warm-up.

@@ -212,6 +212,9 @@ pub(super) const FRESH: (&str, Wanted) =
 /// The open loop's p99 in milliseconds.
 pub(super) const OPEN: (&str, Wanted) =
     ("reserve, open loop at 70% of the highest rate: p99", Wanted::Below(25.0));
+/// What is left of the gate's rate after many rounds of one load.
+pub(super) const ENDURANCE: (&str, Wanted) =
+    ("gate: last third of the rounds over the first", Wanted::AtLeast(0.8));
 /// Part of the highest rate that the open loop has.
 pub(super) const OPEN_SHARE: f64 = 0.7;
 /// The server's memory in MiB.

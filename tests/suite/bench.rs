@@ -157,26 +157,54 @@ async fn the_floor_and_the_batches_without_grpc_keep_the_ledgers_invariants() {
 }
 
 /// It takes less than a minute, most of it for a debug build's callers.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_quick_bench_runs_through_and_leaves_nothing_behind() {
+/// Runs `creditgate bench --quick` with more arguments; gives what it reports.
+async fn quick_bench(name: &str, args: &[&str]) -> serde_json::Value {
     let data_dir =
-        std::env::temp_dir().join(format!("creditgate-bench-test-{}", std::process::id()));
+        std::env::temp_dir().join(format!("creditgate-bench-{name}-{}", std::process::id()));
     std::fs::create_dir_all(&data_dir).unwrap();
     let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_creditgate"));
-    command.args(["bench", "--quick", "--output", "json", "--data-dir"]).arg(&data_dir);
+    command.args(["bench", "--quick", "--output", "json"]).args(args);
+    command.arg("--data-dir").arg(&data_dir);
     command.env_remove("DATABASE_URL").stdin(Stdio::null()).kill_on_drop(true);
     let output = tokio::time::timeout(Duration::from_secs(300), command.output());
     let output = output.await.expect("it did not end").unwrap();
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{error}");
-    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    let list = |name: &str| report[name].as_array().unwrap().clone();
-    assert_eq!(list("promises").len(), 12, "{report:#}");
-    for figure in list("figures") {
-        assert!(figure["rate"]["median"].as_f64().unwrap() > 0.0, "{figure:#}");
-        assert_eq!(figure["failures"], serde_json::json!({}), "{figure:#}");
-    }
     // Nothing of PostgreSQL is left.
     assert_eq!(std::fs::read_dir(&data_dir).unwrap().count(), 0);
     std::fs::remove_dir_all(&data_dir).unwrap();
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn list(report: &serde_json::Value, name: &str) -> Vec<serde_json::Value> {
+    report[name].as_array().unwrap().clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quick_bench_runs_through_and_leaves_nothing_behind() {
+    let report = quick_bench("whole", &[]).await;
+    assert_eq!(list(&report, "promises").len(), 12, "{report:#}");
+    for figure in list(&report, "figures") {
+        assert!(figure["rate"]["median"].as_f64().unwrap() > 0.0, "{figure:#}");
+        assert_eq!(figure["failures"], serde_json::json!({}), "{figure:#}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bench_of_many_rounds_tells_what_is_left_of_the_rate() {
+    let load = ["--accounts", "100", "--callers", "8", "--warm-up", "100ms"];
+    let report = quick_bench("rounds", &[&load[..], &["--rounds", "6"]].concat()).await;
+    let promises = list(&report, "promises");
+    let [left] = promises.as_slice() else { panic!("{report:#}") };
+    assert_eq!(left["wanted"], serde_json::json!({ "at_least": 0.8 }));
+    let figures = list(&report, "figures");
+    let rates = list(&figures[0], "rates");
+    let mut rates: Vec<f64> = rates.iter().map(|rate| rate.as_f64().unwrap()).collect();
+    assert_eq!(rates.len(), 6, "{report:#}");
+    let last = rates.split_off(4);
+    let ratio = (last[0] + last[1]) / (rates[0] + rates[1]);
+    let measured = left["measured"]["median"].as_f64().unwrap();
+    assert!((measured - ratio).abs() < 1e-9, "{measured}, {ratio}");
+    assert_eq!(left["met"], measured >= 0.8);
+    assert_eq!(report["findings"], serde_json::json!([]));
 }

@@ -50,6 +50,7 @@ pub(super) const LONG_ABOUT: &str = "Measure how fast the gate is, beside what p
       creditgate bench --accounts 1 --baseline service --baseline function\n  \
       creditgate bench --ledger --floor\n  \
       creditgate bench --rate 5000 --seconds 30\n  \
+      creditgate bench --seconds 60 --rounds 10\n  \
       creditgate bench --target gate.example:50051 --accounts 100\n\n\
     CREDITGATE_LANES and the other settings of `serve` hold for the gate that is measured.")]
 pub(super) struct BenchArgs {
@@ -99,7 +100,9 @@ pub(super) struct BenchArgs {
     /// For how long each slot runs before it is measured.
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = parse::duration)]
     warm_up: Duration,
-    /// How often each slot is run [default: 5, or 3 for one load].
+    /// How often each slot is run [default: 5, or 3 for one load]. From six rounds of one load on,
+    /// the last third of them is compared with the first: does the gate slow down as its ledger
+    /// grows?
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: Option<u32>,
     /// HTTP/2 connections of the callers.
