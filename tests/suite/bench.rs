@@ -156,7 +156,6 @@ async fn the_floor_and_the_batches_without_grpc_keep_the_ledgers_invariants() {
     db.finish().await;
 }
 
-/// It takes less than a minute, most of it for a debug build's callers.
 /// Runs `creditgate bench --quick` with more arguments; gives what it reports.
 async fn quick_bench(name: &str, args: &[&str]) -> serde_json::Value {
     let data_dir =
@@ -180,6 +179,7 @@ fn list(report: &serde_json::Value, name: &str) -> Vec<serde_json::Value> {
     report[name].as_array().unwrap().clone()
 }
 
+/// It takes less than a minute, most of it for a debug build's callers.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_quick_bench_runs_through_and_leaves_nothing_behind() {
     let report = quick_bench("whole", &[]).await;

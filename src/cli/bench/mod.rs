@@ -100,9 +100,10 @@ pub(super) struct BenchArgs {
     /// For how long each slot runs before it is measured.
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = parse::duration)]
     warm_up: Duration,
-    /// How often each slot is run [default: 5, or 3 for one load]. From six rounds of one load on,
-    /// the last third of them is compared with the first: does the gate slow down as its ledger
-    /// grows?
+    /// How often each slot is run [default: 5, or 3 for one load].
+    ///
+    /// From six rounds of one load on, the last third of them is compared with the first: does
+    /// the gate slow down as its ledger grows?
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: Option<u32>,
     /// HTTP/2 connections of the callers.
