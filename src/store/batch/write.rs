@@ -189,20 +189,16 @@ async fn update_reservations(
     let result = sqlx::query!(
         r#"
         UPDATE reservations r
-           SET state = u.state, release_cause = u.release_cause, late = u.late,
-               committed_credits = u.committed_credits, expire_time = u.expire_time,
-               settle_time = u.settle_time,
-               lot_ids = ($11::uuid[])[u.lots_from:u.lots_to],
-               lot_credits = ($12::bigint[])[u.lots_from:u.lots_to],
-               entries = ($15::bigint[])[u.entries_from:u.entries_to]
-          FROM UNNEST($1::text[], $2::text[], $3::smallint[], $4::timestamptz[], $5::smallint[],
-                      $6::smallint[], $7::boolean[], $8::bigint[], $9::timestamptz[],
-                      $10::timestamptz[], $13::int[], $14::int[], $16::int[], $17::int[])
-               AS u (account_id, reservation_id, read_state, read_expire_time, state, release_cause,
-                     late, committed_credits, expire_time, settle_time, lots_from, lots_to,
-                     entries_from, entries_to)
+           SET state = ($5::smallint[])[u.i], release_cause = ($6::smallint[])[u.i],
+               late = ($7::boolean[])[u.i], committed_credits = ($8::bigint[])[u.i],
+               expire_time = ($9::timestamptz[])[u.i], settle_time = ($10::timestamptz[])[u.i],
+               lot_ids = ($11::uuid[])[($13::int[])[u.i]:($14::int[])[u.i]],
+               lot_credits = ($12::bigint[])[($13::int[])[u.i]:($14::int[])[u.i]],
+               entries = ($15::bigint[])[($16::int[])[u.i]:($17::int[])[u.i]]
+          FROM UNNEST($1::text[], $2::text[]) WITH ORDINALITY
+               AS u (account_id, reservation_id, i)
          WHERE r.account_id = u.account_id AND r.reservation_id = u.reservation_id
-           AND r.state = u.read_state AND r.expire_time = u.read_expire_time
+           AND r.state = ($3::smallint[])[u.i] AND r.expire_time = ($4::timestamptz[])[u.i]
         "#,
         &keys,
         &ids,

@@ -23,7 +23,8 @@ pub(super) struct Balances {
     pub(super) held: Vec<i64>,
     pub(super) sequences: Vec<i64>,
     pub(super) times: Vec<Timestamp>,
-    pub(super) hashes: Vec<Vec<u8>>,
+    /// End to end.
+    pub(super) hashes: Vec<u8>,
 }
 
 impl Balances {
@@ -70,7 +71,7 @@ impl Balances {
         self.held.push(balance.held_scans);
         self.sequences.push(balance.sequence);
         self.times.push(balance.last_entry_time);
-        self.hashes.push(balance.last_hash.to_vec());
+        self.hashes.extend_from_slice(&balance.last_hash);
     }
 }
 
@@ -86,8 +87,10 @@ pub(super) async fn insert(
         r#"
         INSERT INTO balances (account_id, credit_type, available, reserved, spent, held_scans,
                               sequence, last_entry_time, last_hash)
-        SELECT * FROM UNNEST($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[],
-                             $6::bigint[], $7::bigint[], $8::timestamptz[], $9::bytea[])
+        SELECT u.account_id, u.credit_type, ($3::bigint[])[u.i], ($4::bigint[])[u.i],
+               ($5::bigint[])[u.i], ($6::bigint[])[u.i], ($7::bigint[])[u.i],
+               ($8::timestamptz[])[u.i], substring($9::bytea FROM 32 * u.i::int - 31 FOR 32)
+          FROM UNNEST($1::text[], $2::text[]) WITH ORDINALITY AS u (account_id, credit_type, i)
         "#,
         &rows.account_ids,
         &rows.credit_types,

@@ -112,7 +112,8 @@ pub(super) struct Entries {
     pub(super) reservations: Vec<Option<String>>,
     pub(super) references: Vec<String>,
     pub(super) actors: Vec<String>,
-    pub(super) hashes: Vec<Vec<u8>>,
+    /// End to end.
+    pub(super) hashes: Vec<u8>,
     pub(super) lots: Portions,
 }
 
@@ -134,7 +135,7 @@ impl Entries {
                 columns.reservations.push(entry.reservation_id.as_ref().map(ToString::to_string));
                 columns.references.push(entry.reference.clone());
                 columns.actors.push(entry.actor.clone());
-                columns.hashes.push(entry.hash.to_vec());
+                columns.hashes.extend_from_slice(&entry.hash);
                 columns.lots.push(&entry.portions);
             }
         }
