@@ -86,7 +86,7 @@ pub(super) async fn attempt(
     }
     phase("write", begun);
     let begun = Instant::now();
-    connection.commit().await?;
+    connection.commit_and_chain().await?;
     phase("commit", begun);
     Ok(answers(commands, decided, &absent))
 }

@@ -37,6 +37,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a batch may take before its connection counts as dead. It is then
 /// closed, not used again: what it had begun ends with it.
 const BATCH_TIMEOUT: Duration = Duration::from_secs(4);
+/// How long a lane without work keeps the transaction that its last commit has
+/// begun. Under load the next batch needs it at once; an idle transaction is
+/// what operators look for, and PostgreSQL cuts its connection after 2 s.
+const REST_AFTER: Duration = Duration::from_millis(500);
 /// How many commands of locked accounts may wait beside a lane's queue.
 const MAX_PARKED: usize = 4 * MAX_BATCH;
 /// How long commands of a locked account wait before they are tried again.
@@ -96,12 +100,11 @@ impl Lane {
     async fn next(&mut self, closing: &CancellationToken) -> Option<Vec<Queued>> {
         let mut batch = std::mem::take(&mut self.parked);
         let first = if batch.is_empty() {
-            tokio::select! {
-                biased;
-                first = self.queue.recv() => first,
-                () = closing.cancelled() => {
-                    self.queue.close();
-                    self.queue.recv().await
+            match time::timeout(REST_AFTER, self.wait(closing)).await {
+                Ok(first) => first,
+                Err(_) => {
+                    self.rest().await;
+                    self.wait(closing).await
                 }
             }
         } else {
@@ -123,6 +126,28 @@ impl Lane {
             batch.push(queued);
         }
         (!batch.is_empty()).then_some(batch)
+    }
+
+    /// The next command; none once the lane is to end and its queue is empty.
+    async fn wait(&mut self, closing: &CancellationToken) -> Option<Queued> {
+        tokio::select! {
+            biased;
+            first = self.queue.recv() => first,
+            () = closing.cancelled() => {
+                self.queue.close();
+                self.queue.recv().await
+            }
+        }
+    }
+
+    /// Ends the transaction that the last commit has begun.
+    async fn rest(&mut self) {
+        let Some(mut connection) = self.connection.take() else { return };
+        match time::timeout(BATCH_TIMEOUT, connection.rest()).await {
+            Ok(Ok(())) => self.connection = Some(connection),
+            Ok(Err(error)) => tracing::debug!(%error, "a lane at rest lost its connection"),
+            Err(_) => tracing::debug!("a lane at rest has no answer from the database"),
+        }
     }
 
     /// Answers every command of the batch, or parks it.

@@ -13,7 +13,7 @@ use creditgate::{
 use sqlx::{Connection, Executor};
 
 use crate::{
-    harness::{TestDb, words::*},
+    harness::{TestDb, eventually, words::*},
     write_path::{is_held, open, reserves},
 };
 
@@ -183,6 +183,30 @@ async fn a_batch_that_panics_does_not_end_its_lane() {
     assert_eq!(answer, Err(LedgerError::Unavailable));
     clock.advance(-beyond);
     assert!(is_held(&ledger.submit(reserve("a", "r1", "live_audit")).await));
+    ledger.close().await;
+    db.finish().await;
+}
+
+/// A lane's commit begins the next transaction; without work that would be cut by
+/// PostgreSQL after two seconds.
+#[tokio::test]
+async fn a_lane_without_work_holds_no_transaction_and_keeps_its_connection() {
+    let db = TestDb::new().await;
+    let ledger = open(&db, 1000).await;
+    let lanes = "SELECT count(*) FROM pg_stat_activity
+                  WHERE application_name = 'creditgate-lane' AND datname = current_database()";
+    let in_transaction = format!("{lanes} AND xact_start IS NOT NULL");
+    let longest_idle = format!("{lanes} AND now() - state_change > interval '2.2 s'");
+    assert!(is_held(&ledger.submit(reserve("a", "r1", "live_audit")).await));
+    let connected = db.count(lanes).await;
+    let pids = lanes.replace("count(*)", "sum(pid)");
+    let before = db.count(&pids).await;
+    eventually("the lane rests", async || db.count(&in_transaction).await == 0).await;
+    // Longer than PostgreSQL would have let it idle in a transaction.
+    eventually("the lane has idled", async || db.count(&longest_idle).await == connected).await;
+    db.execute("UPDATE accounts SET display_name = 'changed meanwhile'").await;
+    assert!(is_held(&ledger.submit(reserve("a", "r2", "live_audit")).await));
+    assert_eq!(db.count(&pids).await, before);
     ledger.close().await;
     db.finish().await;
 }

@@ -191,9 +191,10 @@ impl Writer {
             self.connection.begin().await?;
             let changes = changes.iter().map(|(before, after)| (before, after));
             self.connection.write(now, self.catalog_revision, changes).await?;
-            self.connection.commit().await?;
+            self.connection.commit_and_chain().await?;
             took.push(begun.elapsed());
         }
+        self.connection.rest().await?;
         Ok((self, took))
     }
 }

@@ -27,7 +27,17 @@ use crate::{
 
 /// A connection of a lane's own.
 #[derive(Debug)]
-pub struct LaneConnection(PgConnection);
+pub struct LaneConnection {
+    connection: PgConnection,
+    /// The transaction that the last commit has begun, and that nothing has used
+    /// yet: it holds no lock, no snapshot and no id.
+    chained: Option<&'static str>,
+    /// What began the transaction that is open, or the last one.
+    begun: &'static str,
+}
+
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+const BEGIN_READ_ONLY: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
 /// What was read, under the locks.
 #[derive(Debug)]
@@ -58,7 +68,7 @@ impl LaneConnection {
     ///
     /// The database is away.
     pub async fn connect(cell: &Cell) -> Result<Self, StoreError> {
-        Ok(Self(cell.connect_lane().await?))
+        Ok(Self { connection: cell.connect_lane().await?, chained: None, begun: BEGIN })
     }
 
     /// Begins a batch that writes.
@@ -67,8 +77,7 @@ impl LaneConnection {
     ///
     /// Of the connection.
     pub async fn begin(&mut self) -> Result<(), StoreError> {
-        self.0.execute("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
-        Ok(())
+        self.enter(BEGIN).await
     }
 
     /// Begins a batch that only looks: one snapshot for all its statements, no
@@ -78,7 +87,18 @@ impl LaneConnection {
     ///
     /// Of the connection.
     pub async fn begin_read_only(&mut self) -> Result<(), StoreError> {
-        self.0.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+        self.enter(BEGIN_READ_ONLY).await
+    }
+
+    /// Takes the transaction that the last commit has begun, or begins one.
+    async fn enter(&mut self, begin: &'static str) -> Result<(), StoreError> {
+        if self.chained == Some(begin) {
+            self.chained = None;
+            return Ok(());
+        }
+        self.rest().await?;
+        self.connection.execute(begin).await?;
+        self.begun = begin;
         Ok(())
     }
 
@@ -89,7 +109,7 @@ impl LaneConnection {
     ///
     /// [`StoreError::Locked`] where a row was not to be had in time.
     pub async fn lock(&mut self, named: &Named) -> Result<Vec<Account>, StoreError> {
-        lock::wait(&mut self.0, named).await
+        lock::wait(&mut self.connection, named).await
     }
 
     /// Locks those account rows that are free at once.
@@ -98,7 +118,7 @@ impl LaneConnection {
     ///
     /// Of the connection.
     pub async fn lock_free(&mut self, named: &Named) -> Result<Vec<Account>, StoreError> {
-        lock::skip(&mut self.0, named).await
+        lock::skip(&mut self.connection, named).await
     }
 
     /// Reads the account rows without a lock: for a batch that only looks.
@@ -107,7 +127,7 @@ impl LaneConnection {
     ///
     /// Of the connection.
     pub async fn look(&mut self, named: &Named) -> Result<Vec<Account>, StoreError> {
-        lock::none(&mut self.0, named).await
+        lock::none(&mut self.connection, named).await
     }
 
     /// Reads all that the batch names. `fixed_now` replaces the database's
@@ -122,7 +142,7 @@ impl LaneConnection {
         locked: Vec<Account>,
         fixed_now: Option<Timestamp>,
     ) -> Result<Snapshot, StoreError> {
-        read::read(&mut self.0, named, locked, fixed_now).await
+        read::read(&mut self.connection, named, locked, fixed_now).await
     }
 
     /// Reads what decisions turned out to lack, into the states.
@@ -135,7 +155,7 @@ impl LaneConnection {
         demands: &[Demand],
         accounts: &mut BTreeMap<AccountId, AccountState>,
     ) -> Result<(), StoreError> {
-        demand::supply(&mut self.0, demands, accounts).await
+        demand::supply(&mut self.connection, demands, accounts).await
     }
 
     /// Writes what became of the accounts: `(as it was read, as it is now)`,
@@ -151,7 +171,7 @@ impl LaneConnection {
         catalog_revision: i64,
         changes: impl Iterator<Item = (&'s AccountState, &'s AccountState)>,
     ) -> Result<(), StoreError> {
-        write::write(&mut self.0, now, catalog_revision, changes).await
+        write::write(&mut self.connection, now, catalog_revision, changes).await
     }
 
     /// Commits. Where this fails, what became of the transaction is unknown.
@@ -160,7 +180,32 @@ impl LaneConnection {
     ///
     /// Of the connection.
     pub async fn commit(&mut self) -> Result<(), StoreError> {
-        self.0.execute("COMMIT").await?;
+        self.connection.execute("COMMIT").await?;
+        Ok(())
+    }
+
+    /// Commits, and begins the next transaction of the same kind in the same
+    /// round trip. Whoever does not need it soon has to [`rest`](Self::rest):
+    /// PostgreSQL cuts the connection of an idle transaction after two seconds.
+    ///
+    /// # Errors
+    ///
+    /// As of [`commit`](Self::commit).
+    pub async fn commit_and_chain(&mut self) -> Result<(), StoreError> {
+        self.connection.execute("COMMIT AND CHAIN").await?;
+        self.chained = Some(self.begun);
+        Ok(())
+    }
+
+    /// Ends the transaction that the last commit has begun, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// Of the connection: then it must not be used again.
+    pub async fn rest(&mut self) -> Result<(), StoreError> {
+        if self.chained.is_some() {
+            self.rollback().await?;
+        }
         Ok(())
     }
 
@@ -170,7 +215,8 @@ impl LaneConnection {
     ///
     /// Of the connection: then it must not be used again.
     pub async fn rollback(&mut self) -> Result<(), StoreError> {
-        self.0.execute("ROLLBACK").await?;
+        self.connection.execute("ROLLBACK").await?;
+        self.chained = None;
         Ok(())
     }
 
@@ -183,12 +229,12 @@ impl LaneConnection {
         &mut self,
         revision: i64,
     ) -> Result<crate::domain::catalog::Catalog, StoreError> {
-        super::catalogs::read_in_cell(&mut self.0, revision).await
+        super::catalogs::read_in_cell(&mut self.connection, revision).await
     }
 
     /// Says goodbye to the database.
     pub async fn close(self) {
-        match time::timeout(CLOSE_TIMEOUT, self.0.close()).await {
+        match time::timeout(CLOSE_TIMEOUT, self.connection.close()).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::debug!(%error, "closing a lane's connection"),
             Err(_) => tracing::debug!("a lane's connection was cut"),
