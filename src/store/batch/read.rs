@@ -1,13 +1,13 @@
 //! What a batch reads under its locks: the clock, the catalog's revision, and
 //! each account as far as the commands name it.
 
+mod credits;
 mod payments;
 mod subscriptions;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::PgConnection;
-use sqlx::types::Json;
 
 use super::{Named, Snapshot};
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
     ids::{AccountId, CreditType, LotId, OperationId, ProjectId},
     store::{
         StoreError,
-        rows::{Credits, CreditsRow, LotRow, ReservationRow, id, known},
+        rows::{LotRow, id, known},
     },
 };
 
@@ -35,8 +35,7 @@ pub(super) async fn read(
         .into_iter()
         .map(|account| (account.account_id.clone(), AccountState::new(account)))
         .collect();
-    let (now, catalog_revision) = credits(connection, &mut accounts).await?;
-    reservations(connection, named, &mut accounts).await?;
+    let (now, catalog_revision) = credits::read(connection, named, &mut accounts).await?;
     payments::reports(connection, named, &mut accounts).await?;
     payments::top_ups(connection, named, &mut accounts).await?;
     let wanted = of_known(&named.operations, &accounts).cloned().collect::<Vec<_>>();
@@ -64,102 +63,6 @@ fn of_known<'n, T>(
 fn state<'a>(accounts: &'a mut States, key: &str) -> Result<&'a mut AccountState, StoreError> {
     let key = id(key, AccountId::new)?;
     accounts.get_mut(&key).ok_or_else(|| StoreError::Corrupt(format!("a row of account {key}")))
-}
-
-/// Balances and open lots, and with them the time and the catalog's revision: a
-/// statement is a round trip, and these are read by every batch.
-async fn credits(
-    connection: &mut PgConnection,
-    accounts: &mut States,
-) -> Result<(Timestamp, i64), StoreError> {
-    let rows = sqlx::query_as!(
-        CreditsRow,
-        r#"
-        SELECT h.now AS "now!", h.revision AS "revision!", c.account_id, c.credit_type,
-               c.available, c.reserved, c.spent, c.held_scans, c.sequence, c.last_entry_time,
-               c.last_hash, c.lot_id, c.source, c.credits, c.remaining, c.unrecovered,
-               c.expire_time, c.create_time, c.reference
-          FROM (SELECT clock_timestamp() AS now,
-                       coalesce((SELECT max(revision) FROM catalogs), 0) AS revision) h
-          LEFT JOIN (
-               SELECT b.account_id, b.credit_type, b.available, b.reserved, b.spent, b.held_scans,
-                      b.sequence, b.last_entry_time, b.last_hash, NULL::uuid AS lot_id,
-                      NULL::smallint AS source, NULL::bigint AS credits,
-                      NULL::bigint AS remaining, NULL::bigint AS unrecovered,
-                      NULL::timestamptz AS expire_time, NULL::timestamptz AS create_time,
-                      NULL::text AS reference
-                 FROM UNNEST($1::text[]) AS k (account_id)
-                CROSS JOIN LATERAL (
-                      SELECT * FROM balances b WHERE b.account_id = k.account_id LIMIT 1000) b
-                UNION ALL
-               SELECT l.account_id, l.credit_type, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-                      l.lot_id, l.source, l.credits, l.remaining, l.unrecovered, l.expire_time,
-                      l.create_time, l.reference
-                 FROM UNNEST($1::text[]) AS k (account_id)
-                CROSS JOIN LATERAL (
-                      SELECT * FROM lots l
-                       WHERE l.account_id COLLATE "POSIX" = k.account_id AND l.is_open
-                       LIMIT 1000000) l
-               ) c ON true
-        "#,
-        &keys(accounts)
-    )
-    .fetch_all(connection)
-    .await?;
-    let mut head = None;
-    for row in rows {
-        head = Some((row.now, row.revision));
-        let Some((account_id, credits)) = row.decode()? else { continue };
-        let state = state(accounts, &account_id)?;
-        match credits {
-            Credits::Balance(credit_type, balance) => {
-                state.balances.insert(credit_type, balance);
-            }
-            Credits::Lot(lot) => {
-                state.lots.insert(lot.lot_id, lot);
-            }
-        }
-    }
-    head.ok_or_else(|| StoreError::Corrupt("no clock".to_owned()))
-}
-
-async fn reservations(
-    connection: &mut PgConnection,
-    named: &Named,
-    accounts: &mut States,
-) -> Result<(), StoreError> {
-    let (account_ids, reservation_ids): (Vec<String>, Vec<String>) =
-        of_known(&named.reservations, accounts)
-            .map(|(account, reservation)| (account.to_string(), reservation.to_string()))
-            .unzip();
-    if account_ids.is_empty() {
-        return Ok(());
-    }
-    let rows = sqlx::query_as!(
-        ReservationRow,
-        r#"
-        SELECT r.account_id, r.reservation_id, r.project_id, r.scan_kind, r.credit_type, r.state,
-               r.release_cause, r.late, r.credits, r.committed_credits, r.sent_credits,
-               r.sent_lease_micros, r.create_time, r.expire_time, r.settle_time,
-               r.labels AS "labels: Json<BTreeMap<String, String>>",
-               r.lot_ids, r.lot_credits, r.entries
-          FROM UNNEST($1::text[], $2::text[]) AS k (account_id, reservation_id)
-         CROSS JOIN LATERAL (
-               SELECT * FROM reservations r
-                WHERE r.account_id = k.account_id AND r.reservation_id = k.reservation_id
-                LIMIT 1) r
-        "#,
-        &account_ids,
-        &reservation_ids
-    )
-    .fetch_all(connection)
-    .await?;
-    for row in rows {
-        let state = state(accounts, &row.account_id)?;
-        let reservation = row.decode()?;
-        state.reservations.insert(reservation.reservation_id.clone(), reservation);
-    }
-    Ok(())
 }
 
 /// Operations by their keys. Where there is none, that is known from then on.
