@@ -1,11 +1,14 @@
 //! Accounts with credits, many at once: rows that the product would have made
 //! one by one, decided and hashed by the domain.
 
+mod history;
+
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeZone, Utc};
-use sqlx::{ConnectOptions, Connection, postgres::PgConnectOptions};
+use sqlx::{ConnectOptions, Connection, Executor, postgres::PgConnectOptions};
 
+use self::history::History;
 use super::{BenchError, load::account_id};
 use crate::{
     clock::Timestamp,
@@ -80,12 +83,13 @@ pub(super) fn now() -> Timestamp {
     Utc.timestamp_micros(Utc::now().timestamp_micros()).single().unwrap_or(DateTime::UNIX_EPOCH)
 }
 
-/// Makes a database's catalog and `count` accounts. As the owner.
+/// Makes a database's catalog and `count` accounts, and `history` reservations
+/// that they have made and committed before. As the owner.
 ///
 /// # Errors
 ///
 /// The database refuses.
-pub async fn load(owner_url: &str, count: u32) -> Result<(), BenchError> {
+pub async fn load(owner_url: &str, count: u32, history: u64) -> Result<(), BenchError> {
     let catalog = catalog()?;
     let database = Database::new(owner_url, 2)?;
     database.apply_catalog(&catalog, "bench").await?;
@@ -95,10 +99,13 @@ pub async fn load(owner_url: &str, count: u32) -> Result<(), BenchError> {
     let mut lane = LaneConnection::connect(cell).await?;
     let options: PgConnectOptions = owner_url.parse()?;
     let mut connection = options.options([("search_path", CELL)]).connect().await?;
+    let each = history.div_ceil(count.into());
+    let mut lived = History::default();
     let numbers: Vec<u32> = (0..count).collect();
     for chunk in numbers.chunks(CHUNK) {
         let now = now();
-        let states = granted(chunk, &catalog, now)?;
+        let begun = now - history::duration(each);
+        let mut states = granted(chunk, &catalog, begun)?;
         let ids: Vec<&str> = states.keys().map(AccountId::as_str).collect();
         sqlx::query(
             "INSERT INTO public.account_directory (account_id, cell_id)
@@ -111,17 +118,29 @@ pub async fn load(owner_url: &str, count: u32) -> Result<(), BenchError> {
         sqlx::query(
             "INSERT INTO accounts (account_id, version, held_scans, subscriptions, suspended,
                                    suspension_reason, display_name, billing_email, create_time)
-             SELECT account_id, 1, 0, 0, false, '', '', '', clock_timestamp()
+             SELECT account_id, 1, 0, 0, false, '', '', '', $2
                FROM UNNEST($1::text[]) AS u (account_id)",
         )
         .bind(&ids)
+        .bind(begun)
         .execute(&mut connection)
         .await?;
+        if history > 0 {
+            for (_, state) in states.values_mut() {
+                lived.live(state, each, &catalog)?;
+                lived.copy_if_large(&mut connection).await?;
+            }
+            lived.copy(&mut connection).await?;
+        }
         // The rest is what the product itself writes after a grant.
         lane.begin().await?;
         let changes = states.values().map(|(before, after)| (before, after));
         lane.write(now, revision, changes).await?;
         lane.commit().await?;
+    }
+    if history > 0 {
+        // Or autovacuum would, in the middle of what is measured.
+        connection.execute("VACUUM (ANALYZE) reservations, ledger_entries").await?;
     }
     connection.close().await?;
     lane.close().await;

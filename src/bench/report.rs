@@ -44,6 +44,8 @@ pub struct Conditions {
     pub settings: BTreeMap<String, String>,
     /// Accounts in each database.
     pub accounts: u32,
+    /// Reservations that they had made and committed before.
+    pub history: u64,
     /// Times that each slot was run.
     pub rounds: usize,
     /// Seconds that each slot was measured for.

@@ -26,6 +26,8 @@ pub struct Place {
     pub parent: PathBuf,
     /// Settings of PostgreSQL.
     pub settings: Vec<(String, String)>,
+    /// Reservations that the accounts of one load have made and committed before.
+    pub history: u64,
     /// How servers are called.
     pub lines: Lines,
 }
@@ -76,7 +78,7 @@ pub async fn whole(
     let of = 1 + slots.len() * size.rounds + size.fresh_rounds + size.rounds;
     let mut steps = Steps { tell, done: 0, of };
     steps.next("PostgreSQL and accounts");
-    let mut stage = Stage::raise(&place.parent, &place.settings, size.accounts).await?;
+    let mut stage = Stage::raise(&place.parent, &place.settings, size.accounts, 0).await?;
     let accounts = Accounts::uniform(size.accounts);
     let mut field = Vec::new();
     for contestant in [
@@ -163,7 +165,8 @@ pub async fn one(
     let mut steps = Steps { tell, done: 0, of: 1 + contestants.len() * rounds };
     steps.next("PostgreSQL and accounts");
     let accounts = asked.accounts;
-    let mut stage = Stage::raise(&place.parent, &place.settings, accounts.count).await?;
+    let mut stage =
+        Stage::raise(&place.parent, &place.settings, accounts.count, place.history).await?;
     let mut field = Vec::new();
     for contestant in contestants {
         field.push(Ready::on(&mut stage, *contestant, accounts).await?);
@@ -190,6 +193,7 @@ pub async fn one(
     let figures = figures.collect();
     let memory = idle.zip(memory(&field)).map(|((idle, _), (_, most))| Memory { idle, most });
     let mut conditions = conditions(accounts.count, rounds, times);
+    conditions.history = place.history;
     describe(&mut stage, &mut conditions).await?;
     let mut promises = compared(&seen);
     promises.extend(seen.get(&Contestant::Gate).and_then(|seen| endurance(seen)));

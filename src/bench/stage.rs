@@ -72,7 +72,8 @@ pub fn default_parent() -> PathBuf {
 
 impl Stage {
     /// Starts PostgreSQL in a new directory below `parent`, and prepares the
-    /// database that all contestants get a copy of.
+    /// database that all contestants get a copy of: accounts, and reservations
+    /// that they have made before.
     ///
     /// # Errors
     ///
@@ -81,6 +82,7 @@ impl Stage {
         parent: &Path,
         asked: &[(String, String)],
         accounts: u32,
+        history: u64,
     ) -> Result<Self, BenchError> {
         let data_dir = parent.join(format!("creditgate-bench-{}", std::process::id()));
         let directory = Directory(data_dir.clone());
@@ -94,7 +96,7 @@ impl Stage {
         let serving_role = MigrationPlan::DEFAULT_SERVING_ROLE.to_owned();
         database.migrate(&MigrationPlan { serving_role, cells: 1 }).await?;
         database.close().await;
-        books::load(&owner_url, accounts).await?;
+        books::load(&owner_url, accounts, history).await?;
         let admin: PgConnectOptions = postgres.url(OWNER_ROLE, "postgres").parse()?;
         let admin = admin.disable_statement_logging().connect().await?;
         Ok(Self { admin, postgres, settings, _directory: directory })
@@ -107,8 +109,9 @@ impl Stage {
     /// The server refuses.
     pub(super) async fn venue(&mut self, name: &str) -> Result<Venue, BenchError> {
         let database = format!("bench_{name}");
-        // The name is one of ours.
-        let create = format!("CREATE DATABASE {database} TEMPLATE {TEMPLATE}");
+        // The name is one of ours. Files are copied as files: the other way writes
+        // all of it into the log too.
+        let create = format!("CREATE DATABASE {database} TEMPLATE {TEMPLATE} STRATEGY FILE_COPY");
         sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut self.admin).await?;
         Ok(Venue {
             url: self.postgres.url(MigrationPlan::DEFAULT_SERVING_ROLE, &database),

@@ -33,7 +33,7 @@ const MADE: i64 = (CALLERS * CALLS) as i64;
 
 async fn books() -> TestDb {
     let db = TestDb::new().await;
-    books::load(&db.owner_url(), ACCOUNTS).await.unwrap();
+    books::load(&db.owner_url(), ACCOUNTS, 0).await.unwrap();
     db
 }
 
@@ -46,10 +46,28 @@ fn request(account: u32, id: &str) -> ReserveRequest {
     ReserveRequest { reservation_id: id.to_owned(), scan: Some(scan), ..ReserveRequest::default() }
 }
 
+/// `finish` verifies every account's books, hashes included.
+#[tokio::test]
+async fn what_accounts_did_before_is_in_their_books_and_they_go_on_from_there() {
+    let db = TestDb::new().await;
+    books::load(&db.owner_url(), 7, 40).await.unwrap();
+    // 40 do not divide by 7: each has the next whole number.
+    assert_eq!(db.count("SELECT count(*) FROM reservations WHERE state = 2").await, 42);
+    assert_eq!(db.count("SELECT count(*) FROM ledger_entries").await, 7 + 2 * 42);
+    assert_eq!(db.count("SELECT sum(spent)::bigint FROM balances").await, 42);
+    let server = crate::harness::TestServer::start(&db).await;
+    server.gate().reserve(request(6, "r")).await.unwrap();
+    let newest = "SELECT count(*) FROM ledger_entries e JOIN balances b USING (account_id)
+                   WHERE e.sequence = b.sequence AND e.hash = b.last_hash AND b.reserved = 1";
+    assert_eq!(db.count(newest).await, 1);
+    server.finish().await;
+    db.finish().await;
+}
+
 #[tokio::test]
 async fn accounts_that_were_loaded_at_once_have_books_that_agree_and_credits_to_spend() {
     let db = TestDb::new().await;
-    books::load(&db.owner_url(), 2_345).await.unwrap();
+    books::load(&db.owner_url(), 2_345, 0).await.unwrap();
     assert_eq!(db.count("SELECT count(*) FROM accounts").await, 2_345);
     assert_eq!(db.count("SELECT count(*) FROM public.account_directory").await, 2_345);
     let server = crate::harness::TestServer::start(&db).await;
@@ -192,7 +210,7 @@ async fn a_quick_bench_runs_through_and_leaves_nothing_behind() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bench_of_many_rounds_tells_what_is_left_of_the_rate() {
-    let load = ["--accounts", "100", "--callers", "8", "--warm-up", "100ms"];
+    let load = ["--accounts", "100", "--callers", "8", "--warm-up", "100ms", "--history", "500"];
     let report = quick_bench("rounds", &[&load[..], &["--rounds", "6"]].concat()).await;
     let promises = list(&report, "promises");
     let [left] = promises.as_slice() else { panic!("{report:#}") };
@@ -206,5 +224,6 @@ async fn a_bench_of_many_rounds_tells_what_is_left_of_the_rate() {
     let measured = left["measured"]["median"].as_f64().unwrap();
     assert!((measured - ratio).abs() < 1e-9, "{measured}, {ratio}");
     assert_eq!(left["met"], measured >= 0.8);
+    assert_eq!(report["conditions"]["history"], 500);
     assert_eq!(report["findings"], serde_json::json!([]));
 }

@@ -52,6 +52,7 @@ impl FunctionCaller {
                 ("enable_seqscan", "off"),
                 ("enable_hashjoin", "off"),
                 ("enable_mergejoin", "off"),
+                ("enable_bitmapscan", "off"),
                 ("jit", "off"),
             ])
             .disable_statement_logging()

@@ -51,6 +51,7 @@ pub(super) const LONG_ABOUT: &str = "Measure how fast the gate is, beside what p
       creditgate bench --ledger --floor\n  \
       creditgate bench --rate 5000 --seconds 30\n  \
       creditgate bench --seconds 60 --rounds 10\n  \
+      creditgate bench --history 1000000\n  \
       creditgate bench --target gate.example:50051 --accounts 100\n\n\
     CREDITGATE_LANES and the other settings of `serve` hold for the gate that is measured.")]
 pub(super) struct BenchArgs {
@@ -94,6 +95,11 @@ pub(super) struct BenchArgs {
     /// With --target: the kind of scan to ask for [default: the first that takes credits].
     #[arg(long, value_name = "KIND", requires = "target")]
     kind: Option<String>,
+    /// Reservations that the accounts have made and committed before: does the gate slow down once
+    /// its ledger is large? Takes about 2 KB of disk each, twice for each that is measured.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    #[arg(conflicts_with_all = ["suite", "target"])]
+    history: Option<u64>,
     /// Seconds for which a slot is measured [default: 3, or 10 for one load].
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=3600))]
     seconds: Option<u32>,
@@ -167,7 +173,7 @@ impl BenchArgs {
         let load = self.workload.is_some() || self.accounts.is_some() || self.zipf;
         let pace = self.callers.is_some() || self.rate.is_some();
         let others = !self.baseline.is_empty() || self.ledger || self.floor;
-        load || pace || others || self.target.is_some()
+        load || pace || others || self.target.is_some() || self.history.is_some()
     }
 
     fn lines(&self) -> Lines {
@@ -183,6 +189,7 @@ impl BenchArgs {
         Place {
             parent: self.data_dir.clone().unwrap_or_else(bench::default_parent),
             settings: self.settings.clone(),
+            history: self.history.unwrap_or(0),
             lines: self.lines(),
         }
     }

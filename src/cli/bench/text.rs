@@ -54,10 +54,14 @@ fn conditions(conditions: &Conditions) -> String {
             conditions.settings.iter().map(|(name, value)| format!("{name}={value}")).collect();
         pairs.push(("PostgreSQL", format!("{}, {}", conditions.postgres, settings.join(" "))));
     }
+    let history = match conditions.history {
+        0 => String::new(),
+        count => format!("{count} reservations of before, "),
+    };
     pairs.push((
         "run",
         format!(
-            "{} accounts, {} rounds of {} s a slot; median (least - most) of the rounds",
+            "{} accounts, {history}{} rounds of {} s a slot; median (least - most) of the rounds",
             conditions.accounts, conditions.rounds, conditions.seconds
         ),
     ));
