@@ -61,7 +61,8 @@ pub struct Settings {
     pub grpc_addr: SocketAddr,
     /// Where health and metrics are served over HTTP.
     pub http_addr: SocketAddr,
-    /// Lanes that write, for each cell: two for each core of the database.
+    /// Lanes that write, for each cell. Fewer make larger batches, more use more of the
+    /// database's cores.
     pub lanes: usize,
     /// Lanes that answer `CheckEligibility`, for each cell.
     pub check_lanes: usize,
@@ -95,7 +96,7 @@ impl Default for Settings {
             database_url: None,
             grpc_addr: SocketAddr::from(([127, 0, 0, 1], 50051)),
             http_addr: SocketAddr::from(([127, 0, 0, 1], 8080)),
-            lanes: 4,
+            lanes: 2,
             check_lanes: 2,
             queue: 4096,
             read_connections: 8,

@@ -35,7 +35,7 @@ pub(super) struct ServeArgs {
     #[arg(long, value_name = "ADDR")]
     #[serde(skip_serializing_if = "Option::is_none")]
     http_addr: Option<std::net::SocketAddr>,
-    /// Lanes that write, two for each core of the database [default: 4].
+    /// Lanes that write; more where the database has idle cores [default: 2].
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     lanes: Option<usize>,

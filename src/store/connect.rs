@@ -110,6 +110,8 @@ impl Database {
             ("enable_seqscan", "off"),
             ("enable_hashjoin", "off"),
             ("enable_mergejoin", "off"),
+            // Set up anew for each of a batch's keys: dear where each finds a row.
+            ("enable_bitmapscan", "off"),
             // Switched-off scans have a huge cost, which would start the JIT.
             ("jit", "off"),
             ("lock_timeout", LOCK_TIMEOUT),

@@ -10,8 +10,8 @@ use crate::harness::TestDb;
 
 /// As lanes plan: see `src/store/connect.rs`.
 const LANE: &str = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off;
-                    SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off;
-                    SET search_path = cell_00";
+                    SET enable_hashjoin = off; SET enable_mergejoin = off;
+                    SET enable_bitmapscan = off; SET jit = off; SET search_path = cell_00";
 
 /// All statements in the sources under a folder: what stands in r#"..."#.
 fn statements(path: &Path) -> Vec<String> {
