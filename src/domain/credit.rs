@@ -92,15 +92,25 @@ pub struct Lot {
     /// Credits neither spent, held, expired nor revoked.
     pub remaining: i64,
     /// Credits of a reversed purchase that were held or spent when it was
-    /// reversed: what returns to this lot is revoked up to this number.
+    /// reversed: what returns to this lot, or to one whose origin it is, is revoked
+    /// up to this number. 0 where the lot has an origin itself.
     pub unrecovered: i64,
     /// When what remains expires; `None` for never.
     pub expire_time: Option<Timestamp>,
     /// When it was granted.
     pub create_time: Timestamp,
+    /// Of credits that live on here because their lot had expired: the first lot
+    /// that they were of. What is owed for them is noted there.
+    pub origin: Option<LotId>,
 }
 
 impl Lot {
+    /// The lot that its credits first came in with.
+    #[must_use]
+    pub fn root(&self) -> LotId {
+        self.origin.unwrap_or(self.lot_id)
+    }
+
     /// True where its credits can no longer be spent.
     #[must_use]
     pub fn has_expired(&self, now: Timestamp) -> bool {
@@ -172,6 +182,7 @@ mod tests {
             unrecovered: 0,
             expire_time: expires_in.map(|days| now + TimeDelta::days(days)),
             create_time: now - TimeDelta::days(age),
+            origin: None,
         }
     }
 

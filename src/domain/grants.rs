@@ -9,7 +9,10 @@ use super::{
     credit::{Lot, LotPortion, LotSource},
     entry::EntryKind,
 };
-use crate::{clock::Timestamp, ids::CreditType};
+use crate::{
+    clock::Timestamp,
+    ids::{CreditType, LotId},
+};
 
 /// Credits that are to come in as one lot.
 #[derive(Debug, Clone)]
@@ -26,6 +29,8 @@ pub(super) struct NewLot {
     pub(super) expire_time: Option<Timestamp>,
     /// What caused it, for people.
     pub(super) reference: String,
+    /// The lot whose credits live on in it, where there is one.
+    pub(super) origin: Option<LotId>,
 }
 
 /// Brings credits in as a new lot, once per key.
@@ -65,6 +70,7 @@ pub(super) fn grant(
         credits: grant.credits,
         expire_time: grant.expire_time,
         reference: grant.reason.clone(),
+        origin: None,
     };
     let lot = bring_in(state, context, lot, actor)?;
     Ok(Outcome::Granted { lot, balance: state.balance(&grant.credit_type), replayed: false })
@@ -90,6 +96,7 @@ pub(super) fn bring_in(
         unrecovered: 0,
         expire_time: new.expire_time,
         create_time: state.new_lot_time(context.now),
+        origin: new.origin,
     };
     state.lots.insert(lot.lot_id, lot.clone());
     let portions = vec![LotPortion { lot_id: lot.lot_id, credits: new.credits }];

@@ -120,6 +120,7 @@ pub(super) fn bring(
             Rollover::None => Some(period.end),
             Rollover::Capped(_) | Rollover::Unlimited => None,
         },
+        origin: None,
     };
     grants::check_room(state, [(&new.credit_type, new.credits)])?;
     roll_over(state, context, period, brought, actor);

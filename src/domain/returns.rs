@@ -1,17 +1,20 @@
 //! How credits return: to the lots they came from, to a new lot where theirs
 //! has expired through no fault of the owner's, or at once to nobody.
 
+use std::collections::BTreeMap;
+
 use super::{
     account::{AccountState, Cause},
     context::Context,
     credit::{Lot, LotPortion, LotSource},
     entry::EntryKind,
 };
-use crate::ids::CreditType;
+use crate::ids::{CreditType, LotId};
 
 /// Returns `portions` by an entry of `kind` (RESTORE, LEASE_EXPIRE or REFUND).
 ///
-/// - What a reversed purchase still lacks (`unrecovered`) is revoked at once.
+/// - What a reversed purchase still lacks (`unrecovered`) is revoked at once, also
+///   of credits that have moved to another lot since.
 /// - What belongs to a lot that has expired becomes a new lot with the policy's
 ///   lifetime where `platforms_fault`; else it expires at once.
 ///
@@ -28,20 +31,23 @@ pub fn give_back(
     let mut returned = Vec::new();
     let mut revoked = Vec::new();
     let mut expired = Vec::new();
-    let mut relocated = 0;
+    // By the lot that they first came in with: a refund looks for them by it.
+    let mut relocated: BTreeMap<LotId, i64> = BTreeMap::new();
     for portion in portions {
         let mut here = 0;
         let mut left = portion.credits;
-        let lot = state.lots.get(&portion.lot_id);
-        let has_expired = lot.is_some_and(|lot| state.has_expired(lot, context.now));
-        if let Some(lot) = state.lots.get_mut(&portion.lot_id) {
-            let owed = lot.unrecovered.min(left);
+        let root = state.lots.get(&portion.lot_id).map_or(portion.lot_id, Lot::root);
+        if let Some(root) = state.lots.get_mut(&root) {
+            let owed = root.unrecovered.min(left);
             if owed > 0 {
-                lot.unrecovered -= owed;
+                root.unrecovered -= owed;
                 here += owed;
                 left -= owed;
                 revoked.push(LotPortion { credits: owed, ..*portion });
             }
+        }
+        if let Some(lot) = state.lots.get(&portion.lot_id) {
+            let has_expired = state.has_expired(lot, context.now);
             if !has_expired {
                 here += left;
                 left = 0;
@@ -54,11 +60,13 @@ pub fn give_back(
         if here > 0 {
             returned.push(LotPortion { credits: here, ..*portion });
         }
-        relocated += left;
+        if left > 0 {
+            *relocated.entry(root).or_default() += left;
+        }
     }
-    if relocated > 0 {
-        let lot = restored_lot(state, context, credit_type, relocated, cause);
-        returned.push(LotPortion { lot_id: lot.lot_id, credits: relocated });
+    for (root, credits) in relocated {
+        let lot = restored_lot(state, context, credit_type, root, credits, cause);
+        returned.push(LotPortion { lot_id: lot.lot_id, credits });
         state.lots.insert(lot.lot_id, lot);
     }
 
@@ -79,6 +87,7 @@ fn restored_lot(
     state: &AccountState,
     context: &Context<'_>,
     credit_type: &CreditType,
+    root: LotId,
     credits: i64,
     cause: Cause<'_>,
 ) -> Lot {
@@ -93,5 +102,6 @@ fn restored_lot(
         unrecovered: 0,
         expire_time: context.now.checked_add_signed(lifetime),
         create_time: state.new_lot_time(context.now),
+        origin: Some(root),
     }
 }

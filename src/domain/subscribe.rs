@@ -127,6 +127,7 @@ fn try_out(
         credit_type: credit_type.clone(),
         credits: trial.credits,
         expire_time: Some(trial.end_time),
+        origin: None,
     };
     grants::bring_in(state, context, lot, actor)?;
     Ok(())

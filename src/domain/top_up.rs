@@ -212,5 +212,6 @@ pub(super) fn lot_of(top_up: &TopUp, credits: i64) -> NewLot {
         credits,
         expire_time: None,
         reference: top_up.top_up_id.to_string(),
+        origin: None,
     }
 }

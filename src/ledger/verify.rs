@@ -7,7 +7,7 @@
 //! reservation has at most one terminal state and the lots that its entries name.
 //! Each grant and each revocation has one cause, which is real: a purchase that is
 //! paid, a period of a subscription. Of each purchase as much was taken back as it
-//! says.
+//! says, and credits that live on in another lot say which they were of.
 
 mod causes;
 mod chain;
@@ -17,7 +17,10 @@ mod settlements;
 use std::collections::BTreeMap;
 
 use crate::{
-    domain::{credit::Lot, entry::Entry},
+    domain::{
+        credit::{Lot, LotSource},
+        entry::Entry,
+    },
     ids::{CreditType, LotId},
     store::queries::AccountBooks,
 };
@@ -60,6 +63,7 @@ pub fn check(books: &AccountBooks) -> VerifyReport {
             )),
             Some(_) => {}
         }
+        origin(lot, &lots, &mut findings);
     }
     settlements::check(books, &by_type, &mut findings);
     causes::check(books, &by_type, &lots, &mut findings);
@@ -70,4 +74,17 @@ pub fn check(books: &AccountBooks) -> VerifyReport {
         findings.push(format!("and {more} more"));
     }
     VerifyReport { entries: i64::try_from(books.entries.len()).unwrap_or(i64::MAX), findings }
+}
+
+/// Restored credits alone come from elsewhere: from a first lot of their type, and
+/// what is owed is noted there.
+fn origin(lot: &Lot, lots: &BTreeMap<LotId, &Lot>, findings: &mut Vec<String>) {
+    let Some(origin) = lot.origin else { return };
+    let is_first = |first: &&Lot| first.origin.is_none() && first.credit_type == lot.credit_type;
+    if lot.source != LotSource::Restored || !lots.get(&origin).is_some_and(is_first) {
+        findings.push(format!("lot {}: its credits cannot be of lot {origin}", lot.lot_id));
+    }
+    if lot.unrecovered != 0 {
+        findings.push(format!("lot {}: owes what its origin has to", lot.lot_id));
+    }
 }

@@ -82,6 +82,7 @@ pub(super) struct LotRow {
     pub expire_time: Option<Timestamp>,
     pub create_time: Timestamp,
     pub reference: String,
+    pub origin_lot_id: Option<Uuid>,
 }
 
 impl LotRow {
@@ -96,6 +97,7 @@ impl LotRow {
             unrecovered: self.unrecovered,
             expire_time: self.expire_time,
             create_time: self.create_time,
+            origin: self.origin_lot_id.map(LotId),
         })
     }
 }

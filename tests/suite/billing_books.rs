@@ -8,7 +8,7 @@ use creditgate::{
         provider::{AdjustmentAction, Effect},
         reservation::{ReleaseCause, Scan},
     },
-    ids::ScanKindName,
+    ids::{ScanKindName, SubscriptionId},
     ledger::Ledger,
 };
 
@@ -122,6 +122,68 @@ async fn every_tampering_with_what_was_bought_is_found() {
         }
         assert_eq!(db.findings().await, Vec::<String>::new(), "{what} was not taken back");
     }
+    ledger.close().await;
+    db.finish().await;
+}
+
+/// Each breaks the link from credits that live on to the lot that they were of.
+const LOST_ORIGINS: [(&str, &str); 4] = [
+    ("no origin", "NULL"),
+    ("an origin that there is not", "gen_random_uuid()"),
+    ("itself for an origin", "lot_id"),
+    (
+        "an origin of another type",
+        "(SELECT max(lot_id::text)::uuid FROM lots WHERE credit_type = 'scan')",
+    ),
+];
+
+#[tokio::test]
+async fn credits_that_live_on_after_a_lapse_go_back_with_their_payment() {
+    let db = TestDb::new().await;
+    let ledger = db.ledger(Clock::Database).await;
+    let billing = Billing::new(db.database(), ledger.clone());
+    let mut catalog = shop::catalog();
+    catalog.policy.credits_lapse_on_cancel = true;
+    billing.apply_catalog(catalog, false, "test").await.unwrap();
+    billing.create_account(&account("a"), "", "").await.unwrap();
+    let cancel = Action::CancelSubscription {
+        subscription_id: Some(SubscriptionId::new("s").unwrap()),
+        immediately: true,
+    };
+    let refund = adjustment("adj_1", "txn_1", AdjustmentAction::Refund);
+    for command in [
+        report("evt_1", 1, Effect::PaymentCompleted(transaction("txn_1"))),
+        fix("f3", 3),
+        fix("f1", 1),
+        start("s"),
+        command("a", cancel),
+        // The lot has lapsed: what returns lives on in a lot of its own, and a scan
+        // holds some of that when the money goes back.
+        release("a", "f3", ReleaseCause::PlatformError),
+        fix("f2", 2),
+        report("evt_2", 2, Effect::Adjusted(refund)),
+    ] {
+        let answer = ledger.submit(command.clone()).await;
+        assert!(answer.is_ok(), "{command:?} {answer:?}");
+    }
+    let available = "SELECT available FROM balances WHERE credit_type = 'fix'";
+    let owed = "SELECT sum(unrecovered)::bigint FROM lots";
+    // Of 10: 6 lapsed, 1 and 2 are held, 1 was left and is taken.
+    assert_eq!((db.count(available).await, db.count(owed).await), (0, 9));
+    for id in ["f2", "f1"] {
+        ledger.submit(release("a", id, ReleaseCause::PlatformError)).await.unwrap();
+    }
+    assert_eq!((db.count(available).await, db.count(owed).await), (0, 6));
+    assert_eq!(db.findings().await, Vec::<String>::new());
+    db.execute("CREATE TABLE kept AS SELECT lot_id, origin_lot_id FROM lots").await;
+    for (what, origin) in LOST_ORIGINS {
+        db.execute(&format!("UPDATE lots SET origin_lot_id = {origin} WHERE source = 5")).await;
+        assert!(!db.findings().await.is_empty(), "{what} was not found");
+    }
+    db.execute(
+        "UPDATE lots l SET origin_lot_id = k.origin_lot_id FROM kept k WHERE k.lot_id = l.lot_id",
+    )
+    .await;
     ledger.close().await;
     db.finish().await;
 }

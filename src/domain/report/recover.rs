@@ -8,7 +8,7 @@ use crate::{
         account::{AccountState, Cause, Operation},
         command::{OperationKey, OperationKind, Refusal},
         context::Context,
-        credit::{Lot, LotPortion, LotSource},
+        credit::{Lot, LotPortion, LotSource, split, total},
         entry::EntryKind,
         grants::{self, NewLot},
         provider::ProviderEvent,
@@ -27,8 +27,8 @@ pub(super) struct Move {
 
 #[derive(Debug)]
 enum What {
-    /// So many of what is left, and so many once they return.
-    Take { revoked: i64, owed: i64 },
+    /// These of what is left, and so many once they return.
+    Take { revoked: Vec<LotPortion>, owed: i64 },
     /// So many are no longer owed, and so many come again.
     Give { forgiven: i64, granted: i64 },
 }
@@ -48,8 +48,9 @@ pub(super) fn plan(
             return Err(Refusal::LotMissing { operation_id });
         };
         let (kind, what) = if *change > 0 {
-            let revoked = lot.remaining.min(*change);
-            (OperationKind::Reversal, What::Take { revoked, owed: change - revoked })
+            let revoked = what_is_left(state, *lot_id, *change);
+            let owed = change - total(&revoked);
+            (OperationKind::Reversal, What::Take { revoked, owed })
         } else {
             let forgiven = lot.unrecovered.min(-change);
             (OperationKind::Reinstatement, What::Give { forgiven, granted: -change - forgiven })
@@ -57,19 +58,32 @@ pub(super) fn plan(
         let credit_type = lot.credit_type.clone();
         moves.push(Move { lot_id: *lot_id, credit_type, key: (kind, operation_id), what });
     }
-    let granted = moves.iter().map(|change| match change.what {
+    let granted = moves.iter().map(|change| match &change.what {
         What::Take { .. } => (&change.credit_type, 0),
-        What::Give { granted, .. } => (&change.credit_type, granted),
+        What::Give { granted, .. } => (&change.credit_type, *granted),
     });
     grants::check_room(state, granted)?;
     Ok(moves)
 }
 
+/// Up to so many of the credits that a lot still has, and of those that live on
+/// elsewhere since it expired.
+fn what_is_left(state: &AccountState, root: LotId, credits: i64) -> Vec<LotPortion> {
+    let mut open: Vec<&Lot> =
+        state.lots.values().filter(|lot| lot.root() == root && lot.remaining > 0).collect();
+    open.sort_by(|a, b| a.origin.is_some().cmp(&b.origin.is_some()).then(a.burn_order(b)));
+    let all: Vec<LotPortion> = open
+        .into_iter()
+        .map(|lot| LotPortion { lot_id: lot.lot_id, credits: lot.remaining })
+        .collect();
+    split(&all, credits).0
+}
+
 impl Move {
     /// Credits that it takes back, now or once they return.
     pub(super) fn taken(&self) -> i64 {
-        match self.what {
-            What::Take { revoked, owed } => revoked + owed,
+        match &self.what {
+            What::Take { revoked, owed } => total(revoked) + owed,
             What::Give { .. } => 0,
         }
     }
@@ -83,25 +97,26 @@ impl Move {
         actor: &str,
     ) -> Result<(), Refusal> {
         let Some(lot) = state.lots.get_mut(&self.lot_id) else { return Ok(()) };
-        let (kind, credits, reference) = match self.what {
+        let (kind, portions, reference) = match self.what {
             What::Take { revoked, owed } => {
                 lot.unrecovered += owed;
                 (EntryKind::Revoke, revoked, format!("reversal of {transaction_id}"))
             }
             What::Give { forgiven, granted } => {
                 lot.unrecovered -= forgiven;
-                (EntryKind::Grant, granted, format!("reinstatement of {transaction_id}"))
+                let portion = LotPortion { lot_id: lot.lot_id, credits: granted };
+                (EntryKind::Grant, vec![portion], format!("reinstatement of {transaction_id}"))
             }
         };
         let lot = lot.clone();
+        let credits = total(&portions);
         if credits == 0 {
             return Ok(());
         }
         if kind == EntryKind::Grant && state.has_expired(&lot, context.now) {
-            let new = self.restored(context, &lot, credits, reference);
+            let new = restored(context, self.key, &lot, credits, reference);
             return grants::bring_in(state, context, new, actor).map(|_| ());
         }
-        let portions = vec![LotPortion { lot_id: lot.lot_id, credits }];
         let cause = Cause { reservation_id: None, reference: &reference, actor };
         let sequence = state.post(&lot.credit_type, kind, portions, cause, context.now);
         let operation = Operation {
@@ -117,18 +132,25 @@ impl Move {
         state.operations.insert(self.key, operation);
         Ok(())
     }
+}
 
-    /// Credits of a lot that has expired since they were taken: that was no fault
-    /// of the account's, so they live on for as long as the policy says.
-    fn restored(self, context: &Context<'_>, lot: &Lot, credits: i64, reference: String) -> NewLot {
-        let lifetime = context.catalog.policy.restored_credit_lifetime();
-        NewLot {
-            key: self.key,
-            source: LotSource::Restored,
-            credit_type: lot.credit_type.clone(),
-            credits,
-            expire_time: context.now.checked_add_signed(lifetime),
-            reference,
-        }
+/// Credits of a lot that has expired since they were taken: that was no fault
+/// of the account's, so they live on for as long as the policy says.
+fn restored(
+    context: &Context<'_>,
+    key: OperationKey,
+    lot: &Lot,
+    credits: i64,
+    reference: String,
+) -> NewLot {
+    let lifetime = context.catalog.policy.restored_credit_lifetime();
+    NewLot {
+        key,
+        source: LotSource::Restored,
+        credit_type: lot.credit_type.clone(),
+        credits,
+        expire_time: context.now.checked_add_signed(lifetime),
+        reference,
+        origin: Some(lot.root()),
     }
 }

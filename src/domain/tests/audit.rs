@@ -6,7 +6,7 @@ use creditgate::{
     domain::{
         account::Operation,
         command::OperationKind,
-        credit::{Balance, Lot, LotPortion, total},
+        credit::{Balance, Lot, LotPortion, LotSource, total},
         entry::{Entry, EntryKind},
         payment::TopUpStatus,
         reservation::{Reservation, ReservationState},
@@ -59,7 +59,11 @@ fn causes(model: &Model) {
         }
         let made = made.expect("an operation");
         assert_eq!(made.credits, entry.credits);
-        let is_of_lot = |portion: &LotPortion| made.lot_id.is_none_or(|lot| portion.lot_id == lot);
+        let is_of = |lot: LotId, portion: &LotPortion| {
+            let root = model.lots[&portion.lot_id].root();
+            portion.lot_id == lot || (made.key.0 == OperationKind::Reversal && root == lot)
+        };
+        let is_of_lot = |portion: &LotPortion| made.lot_id.is_none_or(|lot| is_of(lot, portion));
         assert!(entry.portions.iter().all(is_of_lot));
     }
     assert!(causes.is_empty(), "{causes:?} moved nothing");
@@ -152,6 +156,10 @@ fn ledger(model: &Model, credit_type: &CreditType, balance: &Balance) {
     for lot in lots {
         assert_eq!(lot.remaining, remaining.get(&lot.lot_id).copied().unwrap_or(0));
         assert!(lot.unrecovered >= 0);
+        if let Some(origin) = lot.origin.map(|origin| &model.lots[&origin]) {
+            assert_eq!((lot.source, lot.unrecovered), (LotSource::Restored, 0));
+            assert_eq!((origin.origin, &origin.credit_type), (None, &lot.credit_type));
+        }
     }
 }
 
@@ -217,7 +225,8 @@ fn moved_back(model: &Model, lot_id: LotId) -> i64 {
     let mut sum = model.lots[&lot_id].unrecovered;
     for entry in &model.entries {
         if entry.kind == EntryKind::Revoke && entry.reservation_id.is_some() {
-            let of_it = entry.portions.iter().filter(|portion| portion.lot_id == lot_id);
+            let is_of_it = |portion: &&LotPortion| model.lots[&portion.lot_id].root() == lot_id;
+            let of_it = entry.portions.iter().filter(is_of_it);
             sum += of_it.map(|portion| portion.credits).sum::<i64>();
         }
     }

@@ -29,6 +29,7 @@ fn lot() -> Lot {
         unrecovered: 0,
         expire_time: Some(time(1_900_000_000)),
         create_time: time(1_700_000_000),
+        origin: None,
     }
 }
 

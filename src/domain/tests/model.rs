@@ -200,7 +200,9 @@ impl Model {
             self.lots.values().filter(|lot| lot.remaining > 0).map(|lot| lot.lot_id).collect();
         for command in commands {
             if let Some(made) = reservation_of(command).and_then(|id| self.reservations.get(id)) {
-                lots.extend(made.portions.iter().map(|portion| portion.lot_id));
+                for portion in &made.portions {
+                    lots.extend([portion.lot_id, self.lots[&portion.lot_id].root()]);
+                }
                 state.reservations.insert(made.reservation_id.clone(), made.clone());
             }
             if let Some(made) = operation_of(command).and_then(|key| self.operations.get(&key)) {

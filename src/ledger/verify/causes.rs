@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     domain::{
         command::{OperationKey, OperationKind},
-        credit::{Lot, LotSource},
+        credit::{Lot, LotPortion, LotSource},
         entry::{Entry, EntryKind},
         payment::TopUp,
     },
@@ -20,7 +20,7 @@ pub(super) fn check(
     lots: &BTreeMap<LotId, &Lot>,
     findings: &mut Vec<String>,
 ) {
-    entries(books, by_type, findings);
+    entries(books, by_type, lots, findings);
     operations(books, lots, findings);
     top_ups(books, findings);
 }
@@ -30,6 +30,7 @@ pub(super) fn check(
 fn entries(
     books: &AccountBooks,
     by_type: &BTreeMap<&CreditType, Vec<&Entry>>,
+    lots: &BTreeMap<LotId, &Lot>,
     findings: &mut Vec<String>,
 ) {
     let mut causes: BTreeMap<(&CreditType, i64), usize> = BTreeMap::new();
@@ -47,8 +48,14 @@ fn entries(
             | OperationKind::Reinstatement
             | OperationKind::Import => EntryKind::Grant,
         };
+        // What is taken back may have moved on from the lot that it came in with.
+        let is_of = |lot_id: LotId, portion: &LotPortion| {
+            portion.lot_id == lot_id
+                || (operation.key.0 == OperationKind::Reversal
+                    && lots.get(&portion.lot_id).is_some_and(|lot| lot.root() == lot_id))
+        };
         let lot_agrees = |entry: &Entry| {
-            operation.lot_id.is_none_or(|lot| entry.portions.iter().all(|p| p.lot_id == lot))
+            operation.lot_id.is_none_or(|lot| entry.portions.iter().all(|p| is_of(lot, p)))
         };
         if !entry.is_some_and(|entry| {
             entry.kind == wanted && entry.credits == operation.credits && lot_agrees(entry)

@@ -72,7 +72,7 @@ fn one(
 
 /// Of each lot, the purchases that it is know how much of it was taken back:
 /// reversals, and what was revoked on its return or still is to be, less what was
-/// reinstated.
+/// reinstated; of its credits wherever they live on.
 fn taken_back(books: &AccountBooks, lots: &BTreeMap<LotId, &Lot>, findings: &mut Vec<String>) {
     let mut taken: BTreeMap<LotId, i64> = BTreeMap::new();
     let mut add = |lot_id: LotId, credits: i64| {
@@ -85,7 +85,8 @@ fn taken_back(books: &AccountBooks, lots: &BTreeMap<LotId, &Lot>, findings: &mut
     for entry in &books.entries {
         if entry.kind == EntryKind::Revoke && entry.reservation_id.is_some() {
             for portion in &entry.portions {
-                add(portion.lot_id, portion.credits);
+                let root = lots.get(&portion.lot_id).map_or(portion.lot_id, |lot| lot.root());
+                add(root, portion.credits);
             }
         }
     }

@@ -118,7 +118,7 @@ pub(super) async fn operations(
 }
 
 /// The lots that named reservations, operations and purchases refer to, where they
-/// are not among the open ones.
+/// are not among the open ones; and of what is to return, those that it came from.
 async fn pinned_lots(
     connection: &mut PgConnection,
     accounts: &mut States,
@@ -132,7 +132,16 @@ async fn pinned_lots(
         let closed = named.into_iter().filter(|lot_id| !state.lots.contains_key(lot_id));
         wanted.extend(closed.map(|lot_id| (account.clone(), lot_id)));
     }
-    lots_by_id(connection, &wanted, accounts).await
+    lots_by_id(connection, &wanted, accounts).await?;
+    let mut origins = BTreeSet::new();
+    for (account, state) in accounts.iter() {
+        let pinned = state.reservations.values().flat_map(|r| r.portions.iter().map(|p| p.lot_id));
+        let roots = pinned.filter_map(|lot_id| state.lots.get(&lot_id)?.origin);
+        let unread = roots.filter(|root| !state.lots.contains_key(root));
+        origins.extend(unread.map(|root| (account.clone(), root)));
+    }
+    let origins: Vec<_> = origins.into_iter().collect();
+    lots_by_id(connection, &origins, accounts).await
 }
 
 /// Lots by their ids, where they have not been read yet.
@@ -150,7 +159,7 @@ pub(super) async fn lots_by_id(
         LotRow,
         r#"
         SELECT l.account_id, l.lot_id, l.credit_type, l.source, l.credits, l.remaining,
-               l.unrecovered, l.expire_time, l.create_time, l.reference
+               l.unrecovered, l.expire_time, l.create_time, l.reference, l.origin_lot_id
           FROM UNNEST($1::text[], $2::uuid[]) AS k (account_id, lot_id)
          CROSS JOIN LATERAL (
                SELECT * FROM lots l WHERE l.account_id = k.account_id AND l.lot_id = k.lot_id

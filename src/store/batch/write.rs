@@ -130,16 +130,19 @@ async fn insert_lots(
         let times: Vec<_> = inserted.iter().map(|(_, lot)| lot.create_time).collect();
         let references: Vec<String> =
             inserted.iter().map(|(_, lot)| lot.reference.clone()).collect();
+        let origins: Vec<_> =
+            inserted.iter().map(|(_, lot)| lot.origin.map(|origin| origin.0)).collect();
         sqlx::query!(
             r#"
             INSERT INTO lots (account_id, lot_id, credit_type, source, credits, remaining,
-                              unrecovered, expire_time, create_time, reference, is_open)
+                              unrecovered, expire_time, create_time, reference,
+                              origin_lot_id, is_open)
             SELECT u.*, u.remaining > 0
               FROM UNNEST($1::text[], $2::uuid[], $3::text[], $4::smallint[], $5::bigint[],
                           $6::bigint[], $7::bigint[], $8::timestamptz[], $9::timestamptz[],
-                          $10::text[])
+                          $10::text[], $11::uuid[])
                    AS u (account_id, lot_id, credit_type, source, credits, remaining, unrecovered,
-                         expire_time, create_time, reference)
+                         expire_time, create_time, reference, origin_lot_id)
             "#,
             &keys,
             &ids,
@@ -150,7 +153,8 @@ async fn insert_lots(
             &unrecovered,
             &expiries as &[Option<Timestamp>],
             &times,
-            &references
+            &references,
+            &origins as &[Option<uuid::Uuid>]
         )
         .execute(connection)
         .await?;

@@ -130,7 +130,7 @@ impl Cell {
             LotRow,
             r#"
             SELECT account_id, lot_id, credit_type, source, credits, remaining, unrecovered,
-                   expire_time, create_time, reference
+                   expire_time, create_time, reference, origin_lot_id
               FROM lots WHERE account_id = $1
             "#,
             account_id.as_str()

@@ -145,6 +145,7 @@ async fn lots(
             unrecovered: row.try_get("unrecovered")?,
             expire_time: row.try_get("expire_time")?,
             create_time: row.try_get("create_time")?,
+            origin: None,
         };
         state.lots.insert(lot.lot_id, lot);
     }

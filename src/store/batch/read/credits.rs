@@ -44,6 +44,7 @@ struct Row {
     remaining: Option<i64>,
     unrecovered: Option<i64>,
     reference: Option<String>,
+    origin_lot_id: Option<Uuid>,
     reservation_id: Option<String>,
     project_id: Option<String>,
     scan_kind: Option<String>,
@@ -108,6 +109,7 @@ impl Row {
             expire_time: self.expire_time,
             create_time: self.create_time?,
             reference: self.reference?,
+            origin_lot_id: self.origin_lot_id,
         })
     }
 
@@ -152,7 +154,7 @@ pub(super) async fn read(
         SELECT h.now AS "now!", h.revision AS "revision!", c.account_id, c.credit_type, c.credits,
                c.create_time, c.expire_time, c.available, c.reserved, c.spent, c.held_scans,
                c.sequence, c.last_entry_time, c.last_hash, c.lot_id, c.source, c.remaining,
-               c.unrecovered, c.reference, c.reservation_id, c.project_id, c.scan_kind, c.state,
+               c.unrecovered, c.reference, c.origin_lot_id, c.reservation_id, c.project_id, c.scan_kind, c.state,
                c.release_cause, c.late, c.committed_credits, c.sent_credits, c.sent_lease_micros,
                c.settle_time, c.labels AS "labels: Json<BTreeMap<String, String>>",
                c.lot_ids, c.lot_credits, c.entries
@@ -165,6 +167,7 @@ pub(super) async fn read(
                       b.last_entry_time, b.last_hash, NULL::uuid AS lot_id,
                       NULL::smallint AS source, NULL::bigint AS remaining,
                       NULL::bigint AS unrecovered, NULL::text AS reference,
+                      NULL::uuid AS origin_lot_id,
                       NULL::text AS reservation_id, NULL::text AS project_id,
                       NULL::text AS scan_kind, NULL::smallint AS state,
                       NULL::smallint AS release_cause, NULL::boolean AS late,
@@ -178,7 +181,7 @@ pub(super) async fn read(
                 UNION ALL
                SELECT l.account_id, l.credit_type, l.credits, l.create_time, l.expire_time,
                       NULL, NULL, NULL, NULL, NULL, NULL, NULL, l.lot_id, l.source, l.remaining,
-                      l.unrecovered, l.reference,
+                      l.unrecovered, l.reference, l.origin_lot_id,
                       NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
                       NULL
                  FROM UNNEST($1::text[]) AS k (account_id)
@@ -188,7 +191,7 @@ pub(super) async fn read(
                        LIMIT 1000000) l
                 UNION ALL
                SELECT r.account_id, r.credit_type, r.credits, r.create_time, r.expire_time,
-                      NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+                      NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
                       r.reservation_id, r.project_id, r.scan_kind, r.state, r.release_cause,
                       r.late, r.committed_credits, r.sent_credits, r.sent_lease_micros,
                       r.settle_time, r.labels, r.lot_ids, r.lot_credits, r.entries
