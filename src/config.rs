@@ -50,6 +50,18 @@ pub enum LogFormat {
     Json,
 }
 
+/// Who may call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Auth {
+    /// Whoever runs on this machine: gRPC has to be served on loopback.
+    Loopback,
+    /// Whoever has a key: see `creditgate key`.
+    Keys,
+    /// Whoever can reach it, wherever it is served.
+    Anyone,
+}
+
 /// The server's settings. A name that is not here is an error.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -61,6 +73,8 @@ pub struct Settings {
     pub grpc_addr: SocketAddr,
     /// Where health and metrics are served over HTTP.
     pub http_addr: SocketAddr,
+    /// Who may call.
+    pub auth: Auth,
     /// Lanes that write, for each cell. Fewer make larger batches, more use more of the
     /// database's cores.
     pub lanes: usize,
@@ -96,6 +110,7 @@ impl Default for Settings {
             database_url: None,
             grpc_addr: SocketAddr::from(([127, 0, 0, 1], 50051)),
             http_addr: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            auth: Auth::Loopback,
             lanes: 2,
             check_lanes: 2,
             queue: 4096,
@@ -113,10 +128,11 @@ impl Default for Settings {
 
 /// The settings that the environment may give: `CREDITGATE_` and the name in
 /// capitals. Other variables of that prefix belong to other commands.
-const NAMES: [&str; 14] = [
+const NAMES: [&str; 15] = [
     "database_url",
     "grpc_addr",
     "http_addr",
+    "auth",
     "lanes",
     "check_lanes",
     "queue",
@@ -144,6 +160,12 @@ pub enum ConfigError {
         "no database: set DATABASE_URL, or --database-url, or run `creditgate dev`, which brings its own"
     )]
     NoDatabase,
+    /// Others could call, and nothing says that they may.
+    #[error(
+        "gRPC on {0} can be reached by others: set --auth keys, and make keys with `creditgate \
+         key create`; or --auth anyone, where only your own scheduler can reach it"
+    )]
+    Open(SocketAddr),
     /// A number must not be 0.
     #[error("{0} must be at least 1")]
     Zero(&'static str),
@@ -218,6 +240,18 @@ impl Settings {
     /// None was given.
     pub fn database_url(&self) -> Result<&Secret, ConfigError> {
         self.database_url.as_ref().ok_or(ConfigError::NoDatabase)
+    }
+
+    /// Whether gRPC may be served where it is to be.
+    ///
+    /// # Errors
+    ///
+    /// Others could call, and nothing says that they may.
+    pub fn check_auth(&self) -> Result<(), ConfigError> {
+        if self.auth == Auth::Loopback && !self.grpc_addr.ip().is_loopback() {
+            return Err(ConfigError::Open(self.grpc_addr));
+        }
+        Ok(())
     }
 
     /// How long calls are still taken after SIGTERM.

@@ -10,6 +10,7 @@
 #[cfg(test)]
 extern crate self as creditgate;
 
+pub mod auth;
 pub mod bench;
 pub mod billing;
 pub mod cli;

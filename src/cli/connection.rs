@@ -1,11 +1,17 @@
 //! The options that say which gate to call, and how long to wait for it.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 
 use super::{CliError, parse};
-use crate::client::{Client, RetryPolicy};
+use crate::{
+    client::{Client, RetryPolicy},
+    config::Secret,
+};
+
+/// The variable that may have a key. A scan's process does not get it.
+pub(super) const KEY_VARIABLE: &str = "CREDITGATE_KEY";
 
 /// Which gate to call.
 #[derive(Args, Clone, Debug)]
@@ -32,6 +38,15 @@ pub struct Connection {
         help_heading = "Global options"
     )]
     pub call_timeout: Duration,
+    /// A file with the key to call with. Or CREDITGATE_KEY has the key itself.
+    #[arg(
+        long,
+        global = true,
+        env = "CREDITGATE_KEY_FILE",
+        value_name = "FILE",
+        help_heading = "Global options"
+    )]
+    pub key_file: Option<PathBuf>,
 }
 
 impl Connection {
@@ -45,6 +60,24 @@ impl Connection {
             budget: self.call_timeout,
             ..RetryPolicy::default()
         };
-        Ok(Client::builder(&self.addr).policy(policy).lazy()?)
+        let builder = Client::builder(&self.addr).policy(policy);
+        Ok(match self.key()? {
+            Some(key) => builder.key(key.reveal())?.lazy()?,
+            None => builder.lazy()?,
+        })
+    }
+
+    /// The key, from the file or the environment: an argument would show in the
+    /// list of processes.
+    fn key(&self) -> Result<Option<Secret>, CliError> {
+        let text = match &self.key_file {
+            Some(path) => {
+                let name = format!("read the key in {}", path.display());
+                std::fs::read_to_string(path).map_err(|error| CliError::io(&name, error))?
+            }
+            None => std::env::var(KEY_VARIABLE).unwrap_or_default(),
+        };
+        let key = text.trim();
+        Ok((!key.is_empty()).then(|| Secret::new(key)))
     }
 }

@@ -15,6 +15,7 @@ mod error;
 mod format;
 mod import;
 mod json;
+mod key;
 mod ledger;
 mod migrate;
 mod output;
@@ -86,6 +87,9 @@ enum Command {
     /// Measure how fast the gate is, beside what people would use instead.
     #[command(long_about = bench::LONG_ABOUT)]
     Bench(Box<bench::BenchArgs>),
+    /// Make, list, rotate or revoke the keys of callers.
+    #[command(subcommand)]
+    Key(key::KeyCommand),
     /// Look at what Paddle has sent, or try it again.
     #[command(subcommand)]
     Paddle(paddle::PaddleCommand),
@@ -181,6 +185,7 @@ fn execute(cli: Cli) -> Result<Outcome, CliError> {
             Command::Migrate(args) => Box::pin(migrate::run(&out, args)).await,
             Command::Verify(args) => Box::pin(verify::run(&out, args)).await,
             Command::Bench(args) => Box::pin(bench::run(&out, *args)).await,
+            Command::Key(command) => Box::pin(key::run(&out, command)).await,
             Command::Paddle(command) => Box::pin(paddle::run(&out, command)).await,
             Command::Import(args) => Box::pin(import::run(&out, args)).await,
             Command::Run(args) => Box::pin(run::run(&connection, *args)).await,

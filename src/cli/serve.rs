@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::{CliError, Outcome};
 use crate::{
     clock::Clock,
-    config::{LogFormat, Settings},
+    config::{Auth, LogFormat, Settings},
     server, telemetry,
 };
 
@@ -35,6 +35,10 @@ pub(super) struct ServeArgs {
     #[arg(long, value_name = "ADDR")]
     #[serde(skip_serializing_if = "Option::is_none")]
     http_addr: Option<std::net::SocketAddr>,
+    /// Who may call; others than this machine only with `keys` or `anyone` [default: loopback].
+    #[arg(long, value_enum, value_name = "WHO")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    auth: Option<Auth>,
     /// Lanes that write; more where the database has idle cores [default: 2].
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -76,7 +80,8 @@ pub(super) async fn run(args: ServeArgs) -> Result<Outcome, CliError> {
     let settings =
         Settings::load(args.config.as_deref(), &args).map_err(server::ServerError::from)?;
     start_logs(&settings.log, settings.log_format)?;
-    for (name, address) in [("grpc", settings.grpc_addr), ("http", settings.http_addr)] {
+    let open = (settings.auth == Auth::Anyone).then_some(("grpc", settings.grpc_addr));
+    for (name, address) in open.into_iter().chain([("http", settings.http_addr)]) {
         if !address.ip().is_loopback() {
             tracing::warn!(
                 "{name} is served on {address}: whoever can reach it may call it, so let only \

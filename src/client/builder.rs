@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tonic::transport::Endpoint;
+use tonic::{
+    metadata::{Ascii, MetadataValue},
+    transport::Endpoint,
+};
 
 use super::{Client, ClientError, RetryPolicy, error::Rejection, retry::Spent};
 
@@ -11,13 +14,26 @@ use super::{Client, ClientError, RetryPolicy, error::Rejection, retry::Spent};
 pub struct ClientBuilder {
     endpoint: String,
     policy: RetryPolicy,
+    key: Option<MetadataValue<Ascii>>,
 }
 
 impl ClientBuilder {
     /// Starts from an address: `http://host:port`, or `host:port`.
     #[must_use]
     pub fn new(endpoint: &str) -> Self {
-        Self { endpoint: endpoint.to_owned(), policy: RetryPolicy::default() }
+        Self { endpoint: endpoint.to_owned(), policy: RetryPolicy::default(), key: None }
+    }
+
+    /// The key to call with, `cg_...`: for a gate that takes keys.
+    ///
+    /// # Errors
+    /// [`ClientError::Endpoint`] for what cannot be a key.
+    pub fn key(mut self, key: &str) -> Result<Self, ClientError> {
+        let bad = |_| ClientError::Endpoint("the key has characters that no key has".to_owned());
+        let mut value = MetadataValue::try_from(format!("Bearer {key}")).map_err(bad)?;
+        value.set_sensitive(true);
+        self.key = Some(value);
+        Ok(self)
     }
 
     /// How long one attempt of a call may take; 5 s by default. The server is
@@ -59,7 +75,7 @@ impl ClientBuilder {
         let channel = endpoint.connect().await.map_err(|error| {
             Spent { attempts: 1, ..Spent::default() }.unavailable(Rejection::unreachable(&error))
         })?;
-        Ok(Client { channel, policy: Arc::new(self.policy) })
+        Ok(Client { channel, policy: Arc::new(self.policy), key: self.key })
     }
 
     /// Connects at the first call. Must be called within a Tokio runtime.
@@ -67,7 +83,8 @@ impl ClientBuilder {
     /// # Errors
     /// [`ClientError::Endpoint`].
     pub fn lazy(self) -> Result<Client, ClientError> {
-        Ok(Client { channel: self.endpoint()?.connect_lazy(), policy: Arc::new(self.policy) })
+        let channel = self.endpoint()?.connect_lazy();
+        Ok(Client { channel, policy: Arc::new(self.policy), key: self.key })
     }
 
     fn endpoint(&self) -> Result<Endpoint, ClientError> {

@@ -42,7 +42,10 @@ mod services;
 
 use std::sync::Arc;
 
-use tonic::transport::Channel;
+use tonic::{
+    metadata::{Ascii, MetadataValue},
+    transport::Channel,
+};
 
 pub use builder::ClientBuilder;
 pub use error::{ClientError, Exhausted, FieldViolation, Rejection};
@@ -56,6 +59,8 @@ pub use retry::RetryPolicy;
 pub struct Client {
     channel: Channel,
     policy: Arc<RetryPolicy>,
+    /// Marked as sensitive, so that it shows in no `Debug`.
+    key: Option<MetadataValue<Ascii>>,
 }
 
 impl Client {
@@ -88,7 +93,7 @@ impl Client {
     /// a failure soon, a settlement wants to get through.
     #[must_use]
     pub fn with_policy(&self, policy: RetryPolicy) -> Self {
-        Self { channel: self.channel.clone(), policy: Arc::new(policy) }
+        Self { policy: Arc::new(policy), ..self.clone() }
     }
 
     /// The policy in force.

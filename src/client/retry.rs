@@ -153,6 +153,9 @@ impl Client {
             let limit = policy.deadline.min(left);
             let mut attempt = Request::new(request.clone());
             attempt.set_timeout(limit);
+            if let Some(key) = &self.key {
+                attempt.metadata_mut().insert("authorization", key.clone());
+            }
             let answer = timeout(limit, send(self.channel.clone(), attempt)).await;
             let rejection = match answer {
                 Ok(Ok(response)) => return Ok(response.into_inner()),

@@ -12,6 +12,7 @@ mod catalog;
 mod decode;
 mod encode;
 mod gate;
+mod guard;
 mod ledger;
 mod observe;
 mod page;
@@ -24,6 +25,7 @@ pub use actor::{Principal, actor};
 pub use billing::BillingApi;
 pub use catalog::CatalogApi;
 pub use gate::GateApi;
+pub use guard::{Guard, GuardLayer};
 pub use ledger::LedgerApi;
 pub use observe::{Observe, ObserveLayer};
 

@@ -14,8 +14,8 @@ use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
 use super::decode::Invalid;
 use crate::{
-    billing::BillingError, domain::catalog_check::Violation, ids::PlanName, ledger::LedgerError,
-    proto,
+    auth::Denied, billing::BillingError, domain::catalog_check::Violation, ids::PlanName,
+    ledger::LedgerError, proto,
 };
 
 const DOMAIN: &str = "creditgate";
@@ -129,6 +129,33 @@ impl From<&BillingError> for Problem {
     }
 }
 
+impl From<&Denied> for Problem {
+    fn from(denied: &Denied) -> Self {
+        let unauthenticated =
+            |reason, message: &str| Self::new(Code::Unauthenticated, reason, message);
+        match denied {
+            Denied::NoKey => unauthenticated(
+                "KEY_REQUIRED",
+                "this gate takes keys: send `authorization: Bearer cg_...`; an operator makes one \
+                 with `creditgate key create`",
+            ),
+            Denied::Unknown => unauthenticated("KEY_UNKNOWN", "the key is none of this gate's"),
+            Denied::Expired => unauthenticated(
+                "KEY_EXPIRED",
+                "the key has run out: an operator makes another with `creditgate key rotate`",
+            ),
+            Denied::Revoked => unauthenticated("KEY_REVOKED", "the key was revoked"),
+            Denied::Scope { wanted } => {
+                let names: Vec<&str> = wanted.iter().map(|scope| scope.name()).collect();
+                let wanted = names.join(", ");
+                let message = format!("the key is for other calls: this one takes {wanted}");
+                Self::new(Code::PermissionDenied, "SCOPE_MISSING", message)
+                    .with("wanted_scopes", wanted)
+            }
+        }
+    }
+}
+
 impl From<&Invalid> for Problem {
     fn from(invalid: &Invalid) -> Self {
         match invalid {
@@ -180,7 +207,7 @@ macro_rules! into_status {
         }
     )*};
 }
-into_status!(LedgerError, BillingError, Invalid);
+into_status!(LedgerError, BillingError, Denied, Invalid);
 
 impl From<Problem> for proto::ItemError {
     fn from(problem: Problem) -> Self {

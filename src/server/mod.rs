@@ -2,6 +2,7 @@
 
 pub mod import;
 mod inbox;
+pub mod keys;
 mod maintenance;
 
 pub use crate::store::{inbox::InboxState, migrate::Plan as MigrationPlan, queries::InboxEvent};
@@ -21,9 +22,10 @@ use tonic::transport::Server;
 use tonic_health::{ServingStatus, server::HealthReporter};
 
 use crate::{
+    auth::Keyring,
     billing::{Billing, Inbox},
     clock::Clock,
-    config::{ConfigError, Secret, Settings},
+    config::{Auth, ConfigError, Secret, Settings},
     grpc,
     http::{self, Readiness, webhooks::Webhooks},
     ledger::{Ledger, LedgerOptions},
@@ -126,6 +128,7 @@ pub async fn start(
     clock: Clock,
     stop: CancellationToken,
 ) -> Result<Running, ServerError> {
+    settings.check_auth()?;
     let metrics = telemetry::init_metrics()?;
     let readiness = Readiness::default();
     let url = settings.database_url()?.reveal();
@@ -164,9 +167,16 @@ pub async fn start(
     if database.catalog().await?.revision == 0 {
         tracing::warn!("there is no catalog yet, so no scan is known: `creditgate catalog apply`");
     }
+    let keyring = match settings.auth {
+        Auth::Keys => Some(Keyring::read(database.clone()).await?),
+        Auth::Loopback | Auth::Anyone => None,
+    };
+    if keyring.as_ref().is_some_and(|keyring| keyring.good() == 0) {
+        tracing::warn!("there is no key yet, so nobody may call: `creditgate key create`");
+    }
     let (grpc_listener, grpc_addr) = listen(settings.grpc_addr).await?;
     tokio::spawn(upkeep(metrics, ended.clone()));
-    let parts = Parts { database, ledger, inbox, readiness, http, ended };
+    let parts = Parts { database, ledger, inbox, keyring, readiness, http, ended };
     started.disarm();
     let task = tokio::spawn(parts.run(grpc_listener, settings.clone(), stop));
     Ok(Running { grpc_addr, http_addr, task })
@@ -214,6 +224,7 @@ struct Parts {
     database: Database,
     ledger: Ledger,
     inbox: Inbox,
+    keyring: Option<Keyring>,
     readiness: Readiness,
     http: JoinHandle<std::io::Result<()>>,
     ended: CancellationToken,
@@ -247,6 +258,7 @@ impl Parts {
             .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
             .timeout(CALL_TIMEOUT)
             .layer(grpc::ObserveLayer::new())
+            .layer(grpc::GuardLayer::new(self.keyring.clone()))
             .add_routes(grpc::routes(self.ledger.clone(), billing.clone()))
             .add_service(health)
             .add_service(reflection().build_v1()?)
@@ -255,6 +267,7 @@ impl Parts {
         set_serving(&reporter, &self.readiness, true).await;
         let workers_stop = CancellationToken::new();
         let reaper = tokio::spawn(workers::reaper::run(self.ledger.clone(), workers_stop.clone()));
+        let keys = self.keyring.map(|keyring| tokio::spawn(keyring.run(workers_stop.clone())));
         let inbox = workers::inbox::Worker::new(self.ledger.clone(), billing, self.inbox.clone());
         let inbox = tokio::spawn(inbox.run(workers_stop.clone()));
         let grace = Duration::from_secs(settings.readiness_grace_seconds);
@@ -304,6 +317,9 @@ impl Parts {
         };
         workers_stop.cancel();
         let _ended = tokio::join!(reaper, inbox, watch);
+        if let Some(keys) = keys {
+            let _ended = keys.await;
+        }
         self.ledger.close().await;
         self.database.close().await;
         self.ended.cancel();

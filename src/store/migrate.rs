@@ -235,6 +235,10 @@ async fn grant(connection: &mut PgConnection, role: &str, schema: &str) -> Resul
         // to give (views of extensions, on a managed server).
         statements.push(format!("GRANT SELECT, INSERT, UPDATE ON {DIRECTORIES} TO {role}"));
         statements.push(format!("REVOKE INSERT, UPDATE ON {schema_name}.cells FROM {role}"));
+        // It may see who may call, and note that they did; it can let nobody in.
+        statements.push(format!(
+            "GRANT SELECT, UPDATE (last_use_time) ON {schema_name}.api_keys TO {role}"
+        ));
         // Neither a catalog nor whose a top-up is ever changes.
         for table in ["catalogs", "top_up_directory"] {
             statements.push(format!("REVOKE UPDATE ON {schema_name}.{table} FROM {role}"));

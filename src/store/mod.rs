@@ -22,6 +22,7 @@
 //! said by a collation: see the head of `migrations/cell/0001_ledger.sql`.
 
 pub mod accounts;
+pub mod api_keys;
 pub mod batch;
 pub mod catalogs;
 pub mod connect;

@@ -14,6 +14,7 @@ mod harness;
 mod histories;
 mod http;
 mod import;
+mod keys;
 mod lanes;
 mod one_index;
 mod paddle;

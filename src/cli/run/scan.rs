@@ -29,7 +29,7 @@ use tokio::{
 };
 
 use super::terminal::Terminal;
-use crate::cli::CliError;
+use crate::cli::{CliError, connection::KEY_VARIABLE};
 
 /// A started scan.
 pub(super) struct Scan {
@@ -47,6 +47,8 @@ impl Scan {
         let terminal = Terminal::if_foreground();
         let child = Command::new(program)
             .args(arguments)
+            // It is somebody else's program: what it may do at the gate is nothing.
+            .env_remove(KEY_VARIABLE)
             .stdin(Stdio::inherit())
             .stdout(Stdio::inherit())
             .stderr(Stdio::inherit())

@@ -1,0 +1,189 @@
+//! `creditgate key create|list|rotate|revoke`: who may call.
+
+use std::time::Duration;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::{
+    CliError, Outcome, Output,
+    migrate::DatabaseArgs,
+    parse,
+    table::{Column, Table},
+};
+use crate::server::keys::{self, ApiKey, KeyId, KeyRequest, Scope, StoredKey};
+
+/// Commands of `key`. They work on the database directly, as its owner.
+#[derive(Debug, Subcommand)]
+pub(super) enum KeyCommand {
+    /// Make a key. It is shown once: only a hash of it is kept.
+    #[command(after_help = "Scopes: scheduler (asks, reserves, settles), reconciler (settles), \
+billing (accounts,\nsubscriptions, purchases), viewer (looks), operator (everything).\n\n\
+Example:\n  creditgate key create --name scheduler-eu --scope scheduler --lifetime 90d")]
+    Create(CreateArgs),
+    /// List keys, the newest first.
+    List(ListArgs),
+    /// Make a key like another, which stays good for a while.
+    #[command(after_help = "Example:\n  creditgate key rotate 6f1c09d2ab34e871 --overlap 24h")]
+    Rotate(RotateArgs),
+    /// Revoke keys at once: every replica refuses them within seconds.
+    Revoke(RevokeArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CreateArgs {
+    #[command(flatten)]
+    database: DatabaseArgs,
+    /// Who or what it is for.
+    #[arg(long, value_parser = name)]
+    name: String,
+    /// What it may do. May be given more than once.
+    #[arg(long = "scope", required = true, value_name = "SCOPE", value_parser = scope)]
+    scopes: Vec<Scope>,
+    /// For how long it is good [default: for ever].
+    #[arg(long, value_name = "DURATION", value_parser = parse::duration)]
+    lifetime: Option<Duration>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ListArgs {
+    #[command(flatten)]
+    database: DatabaseArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RotateArgs {
+    #[command(flatten)]
+    database: DatabaseArgs,
+    /// The key that is to be replaced, by its id.
+    #[arg(value_name = "KEY_ID", value_parser = key_id)]
+    key_id: KeyId,
+    /// For how long the old one stays good.
+    #[arg(long, value_name = "DURATION", value_parser = parse::duration, default_value = "24h")]
+    overlap: Duration,
+    /// For how long the new one is good [default: for ever].
+    #[arg(long, value_name = "DURATION", value_parser = parse::duration)]
+    lifetime: Option<Duration>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RevokeArgs {
+    #[command(flatten)]
+    database: DatabaseArgs,
+    /// The keys, by their ids.
+    #[arg(value_name = "KEY_ID", required = true, value_parser = key_id)]
+    key_ids: Vec<KeyId>,
+}
+
+pub(super) async fn run(out: &Output, command: KeyCommand) -> Result<Outcome, CliError> {
+    match command {
+        KeyCommand::Create(args) => {
+            let CreateArgs { database, name, mut scopes, lifetime } = args;
+            scopes.sort_unstable();
+            scopes.dedup();
+            let settings = database.settings()?;
+            let key = keys::create(&settings, &KeyRequest { name, scopes, lifetime }).await?;
+            show(out, &key)
+        }
+        KeyCommand::List(args) => {
+            let keys = keys::list(&args.database.settings()?).await?;
+            let list: Vec<_> = keys.iter().map(json_of).collect();
+            out.document(text(&keys).trim_end(), &json!({ "keys": list }))?;
+            Ok(Outcome::Done)
+        }
+        KeyCommand::Rotate(args) => {
+            let RotateArgs { database, key_id, overlap, lifetime } = args;
+            let made = keys::rotate(&database.settings()?, &key_id, overlap, lifetime).await?;
+            let none = || CliError::Other(format!("key {key_id} is not good, or there is none"));
+            show(out, &made.ok_or_else(none)?)
+        }
+        KeyCommand::Revoke(args) => {
+            let settings = args.database.settings()?;
+            for key_id in &args.key_ids {
+                if !keys::revoke(&settings, key_id).await? {
+                    return Err(CliError::Other(format!("there is no key {key_id}")));
+                }
+            }
+            let revoked: Vec<&str> = args.key_ids.iter().map(KeyId::as_str).collect();
+            let said = format!("revoked: {}", revoked.join(", "));
+            out.document(&said, &json!({ "revoked": revoked }))?;
+            Ok(Outcome::Done)
+        }
+    }
+}
+
+/// The key on a line of its own: for a pipe into a secret store.
+fn show(out: &Output, key: &ApiKey) -> Result<Outcome, CliError> {
+    let document = json!({ "key_id": key.id().as_str(), "key": key.reveal() });
+    out.document(key.reveal(), &document)?;
+    Ok(Outcome::Done)
+}
+
+fn text(keys: &[StoredKey]) -> String {
+    let mut table = Table::new([
+        Column::Left("KEY"),
+        Column::Left("NAME"),
+        Column::Left("SCOPES"),
+        Column::Left("STATE"),
+        Column::Left("CREATED"),
+        Column::Left("EXPIRES"),
+        Column::Left("LAST USED"),
+    ]);
+    let seconds = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true);
+    for key in keys {
+        table.row([
+            key.key_id.clone(),
+            key.name.clone(),
+            key.scopes.join(","),
+            state(key).to_owned(),
+            seconds(key.create_time),
+            key.expire_time.map_or_else(|| "never".to_owned(), seconds),
+            key.last_use_time.map_or_else(|| "never".to_owned(), seconds),
+        ]);
+    }
+    table.render_or("no keys: `creditgate key create` makes one")
+}
+
+fn state(key: &StoredKey) -> &'static str {
+    match (key.is_revoked, key.is_expired) {
+        (true, _) => "REVOKED",
+        (false, true) => "EXPIRED",
+        (false, false) => "GOOD",
+    }
+}
+
+fn json_of(key: &StoredKey) -> serde_json::Value {
+    let precise = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::AutoSi, true);
+    json!({
+        "key_id": key.key_id,
+        "name": key.name,
+        "scopes": key.scopes,
+        "state": state(key),
+        "create_time": precise(key.create_time),
+        "expire_time": key.expire_time.map(precise),
+        "revoke_time": key.revoke_time.map(precise),
+        "last_use_time": key.last_use_time.map(precise),
+    })
+}
+
+/// A name that is one line of people's words.
+fn name(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    if text.is_empty() || text.chars().count() > 100 || text.chars().any(char::is_control) {
+        return Err("1 to 100 characters".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+fn scope(text: &str) -> Result<Scope, String> {
+    let names = || Scope::ALL.map(Scope::name).join(", ");
+    Scope::from_name(text).ok_or_else(|| format!("one of {}", names()))
+}
+
+/// What somebody pastes may be the key itself: its id will do, and the rest is
+/// not repeated.
+fn key_id(text: &str) -> Result<KeyId, String> {
+    let key = || ApiKey::parse(text).map(|key| key.id().clone());
+    KeyId::new(text).or_else(key).ok_or_else(|| "16 hexadecimal digits: `key list`".to_owned())
+}

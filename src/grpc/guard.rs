@@ -1,0 +1,85 @@
+//! Lets a call through, or not: before anything of it is read but its headers.
+
+use std::{
+    future::{Future, ready},
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use tonic::{
+    Status,
+    codegen::http::{Request, Response, header::AUTHORIZATION},
+};
+use tower::{Layer, Service};
+
+use super::Principal;
+use crate::auth::Keyring;
+
+/// The contract's calls; health and reflection, which tell nothing of accounts,
+/// are everybody's.
+const GUARDED: &str = "/creditgate.";
+
+/// Puts a [`Guard`] before each service.
+#[derive(Debug, Clone)]
+pub struct GuardLayer {
+    keyring: Option<Keyring>,
+}
+
+impl GuardLayer {
+    /// Asks for these keys, or, without a keyring, for none.
+    #[must_use]
+    pub fn new(keyring: Option<Keyring>) -> Self {
+        Self { keyring }
+    }
+}
+
+impl<S> Layer<S> for GuardLayer {
+    type Service = Guard<S>;
+
+    fn layer(&self, inner: S) -> Guard<S> {
+        Guard { inner, keyring: self.keyring.clone() }
+    }
+}
+
+/// A service that is called by those who may call it.
+#[derive(Debug, Clone)]
+pub struct Guard<S> {
+    inner: S,
+    keyring: Option<Keyring>,
+}
+
+impl<S, B, R> Service<Request<B>> for Guard<S>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
+    R: Default + Send + 'static,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<S::Response, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let path = request.uri().path();
+        if let Some(keyring) = self.keyring.as_ref().filter(|_| path.starts_with(GUARDED)) {
+            // Text that is none of a header's is no key.
+            let shown = request.headers().get(AUTHORIZATION);
+            let shown = shown.map(|value| value.to_str().unwrap_or_default());
+            match keyring.admit(shown, path) {
+                Ok(actor) => {
+                    request.extensions_mut().insert(Principal(actor));
+                }
+                Err(denied) => {
+                    metrics::counter!("creditgate_calls_denied_total", "reason" => denied.name())
+                        .increment(1);
+                    return Box::pin(ready(Ok(Status::from(denied).into_http())));
+                }
+            }
+        }
+        Box::pin(self.inner.call(request))
+    }
+}
