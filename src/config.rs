@@ -1,7 +1,12 @@
 //! Settings of the server: built-in values, then a TOML file, then the
 //! environment (`CREDITGATE_*`, and `DATABASE_URL`), then flags.
 
-use std::{fmt, net::SocketAddr, path::Path, time::Duration};
+use std::{
+    fmt,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use figment::{
     Figment,
@@ -75,6 +80,13 @@ pub struct Settings {
     pub http_addr: SocketAddr,
     /// Who may call.
     pub auth: Auth,
+    /// A chain of certificates, the server's own first, as PEM: gRPC is then served
+    /// over TLS. Read again when the file changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls_cert: Option<PathBuf>,
+    /// The certificate's private key, as PEM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls_key: Option<PathBuf>,
     /// Lanes that write, for each cell. Fewer make larger batches, more use more of the
     /// database's cores.
     pub lanes: usize,
@@ -111,6 +123,8 @@ impl Default for Settings {
             grpc_addr: SocketAddr::from(([127, 0, 0, 1], 50051)),
             http_addr: SocketAddr::from(([127, 0, 0, 1], 8080)),
             auth: Auth::Loopback,
+            tls_cert: None,
+            tls_key: None,
             lanes: 2,
             check_lanes: 2,
             queue: 4096,
@@ -128,11 +142,13 @@ impl Default for Settings {
 
 /// The settings that the environment may give: `CREDITGATE_` and the name in
 /// capitals. Other variables of that prefix belong to other commands.
-const NAMES: [&str; 15] = [
+const NAMES: [&str; 17] = [
     "database_url",
     "grpc_addr",
     "http_addr",
     "auth",
+    "tls_cert",
+    "tls_key",
     "lanes",
     "check_lanes",
     "queue",
@@ -166,6 +182,9 @@ pub enum ConfigError {
          key create`; or --auth anyone, where only your own scheduler can reach it"
     )]
     Open(SocketAddr),
+    /// Of a certificate and its key one is missing.
+    #[error("TLS takes both: --tls-cert and --tls-key")]
+    HalfTls,
     /// A number must not be 0.
     #[error("{0} must be at least 1")]
     Zero(&'static str),
@@ -209,6 +228,7 @@ impl Settings {
             }
         }
         settings.paddle_secrets()?;
+        settings.tls()?;
         Ok(settings)
     }
 
@@ -240,6 +260,19 @@ impl Settings {
     /// None was given.
     pub fn database_url(&self) -> Result<&Secret, ConfigError> {
         self.database_url.as_ref().ok_or(ConfigError::NoDatabase)
+    }
+
+    /// The files of certificate and key; `None` for no TLS.
+    ///
+    /// # Errors
+    ///
+    /// One of them is missing.
+    pub fn tls(&self) -> Result<Option<(&Path, &Path)>, ConfigError> {
+        match (&self.tls_cert, &self.tls_key) {
+            (None, None) => Ok(None),
+            (Some(cert), Some(key)) => Ok(Some((cert, key))),
+            _ => Err(ConfigError::HalfTls),
+        }
     }
 
     /// Whether gRPC may be served where it is to be.

@@ -16,7 +16,7 @@ pub(super) const KEY_VARIABLE: &str = "CREDITGATE_KEY";
 /// Which gate to call.
 #[derive(Args, Clone, Debug)]
 pub struct Connection {
-    /// The gate's address, with or without http://.
+    /// The gate's address: https://..., or with or without http://.
     #[arg(
         long,
         global = true,
@@ -38,6 +38,16 @@ pub struct Connection {
         help_heading = "Global options"
     )]
     pub call_timeout: Duration,
+    /// For https://: a file with the authority that has signed the gate's certificate, as PEM
+    /// [default: those that this machine trusts].
+    #[arg(
+        long,
+        global = true,
+        env = "CREDITGATE_CA_FILE",
+        value_name = "FILE",
+        help_heading = "Global options"
+    )]
+    pub ca_file: Option<PathBuf>,
     /// A file with the key to call with. Or CREDITGATE_KEY has the key itself.
     #[arg(
         long,
@@ -60,7 +70,12 @@ impl Connection {
             budget: self.call_timeout,
             ..RetryPolicy::default()
         };
-        let builder = Client::builder(&self.addr).policy(policy);
+        let mut builder = Client::builder(&self.addr).policy(policy);
+        if let Some(path) = &self.ca_file {
+            let name = format!("read the authority in {}", path.display());
+            let pem = std::fs::read_to_string(path).map_err(|error| CliError::io(&name, error))?;
+            builder = builder.authority(&pem);
+        }
         Ok(match self.key()? {
             Some(key) => builder.key(key.reveal())?.lazy()?,
             None => builder.lazy()?,

@@ -39,6 +39,15 @@ pub(super) struct ServeArgs {
     #[arg(long, value_enum, value_name = "WHO")]
     #[serde(skip_serializing_if = "Option::is_none")]
     auth: Option<Auth>,
+    /// A chain of certificates, the server's own first, as PEM: gRPC over TLS. Read again when
+    /// the file changes.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls_cert: Option<PathBuf>,
+    /// The certificate's private key, as PEM.
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls_key: Option<PathBuf>,
     /// Lanes that write; more where the database has idle cores [default: 2].
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tonic::{
     metadata::{Ascii, MetadataValue},
-    transport::Endpoint,
+    transport::{Certificate, ClientTlsConfig, Endpoint},
 };
 
 use super::{Client, ClientError, RetryPolicy, error::Rejection, retry::Spent};
@@ -15,13 +15,19 @@ pub struct ClientBuilder {
     endpoint: String,
     policy: RetryPolicy,
     key: Option<MetadataValue<Ascii>>,
+    authority: Option<Certificate>,
 }
 
 impl ClientBuilder {
     /// Starts from an address: `http://host:port`, or `host:port`.
     #[must_use]
     pub fn new(endpoint: &str) -> Self {
-        Self { endpoint: endpoint.to_owned(), policy: RetryPolicy::default(), key: None }
+        Self {
+            endpoint: endpoint.to_owned(),
+            policy: RetryPolicy::default(),
+            key: None,
+            authority: None,
+        }
     }
 
     /// The key to call with, `cg_...`: for a gate that takes keys.
@@ -34,6 +40,14 @@ impl ClientBuilder {
         value.set_sensitive(true);
         self.key = Some(value);
         Ok(self)
+    }
+
+    /// For `https://`: the authority that has signed the gate's certificate, as PEM,
+    /// instead of those that this machine trusts.
+    #[must_use]
+    pub fn authority(mut self, pem: &str) -> Self {
+        self.authority = Some(Certificate::from_pem(pem));
+        self
     }
 
     /// How long one attempt of a call may take; 5 s by default. The server is
@@ -94,16 +108,21 @@ impl ClientBuilder {
             format!("http://{}", self.endpoint)
         };
         let bad = |why: &str| ClientError::Endpoint(format!("`{}`: {why}", self.endpoint));
-        if url.starts_with("https://") {
-            return Err(bad("TLS is not built in; put a proxy in front and use http://"));
+        let is_tls = url.starts_with("https://");
+        if !is_tls && !url.starts_with("http://") {
+            return Err(bad("the scheme must be http or https"));
         }
-        if !url.starts_with("http://") {
-            return Err(bad("the scheme must be http"));
-        }
-        let endpoint = Endpoint::from_shared(url).map_err(|error| bad(&error.to_string()))?;
+        let mut endpoint = Endpoint::from_shared(url).map_err(|error| bad(&error.to_string()))?;
         // An address such as `http://:50051` parses but can never be reached.
         if endpoint.uri().host().is_none_or(str::is_empty) {
             return Err(bad("no host"));
+        }
+        if is_tls {
+            let trusted = match &self.authority {
+                Some(authority) => ClientTlsConfig::new().ca_certificate(authority.clone()),
+                None => ClientTlsConfig::new().with_native_roots(),
+            };
+            endpoint = endpoint.tls_config(trusted).map_err(|error| bad(&error.to_string()))?;
         }
         Ok(endpoint
             .connect_timeout(self.policy.deadline)
@@ -129,7 +148,7 @@ mod tests {
 
     #[test]
     fn addresses_that_cannot_be_dialled_are_refused() {
-        for bad in ["", "https://gate:1", "ftp://gate", "http://", "a b"] {
+        for bad in ["", "https://", "ftp://gate", "http://", "a b"] {
             let error = ClientBuilder::new(bad).endpoint().unwrap_err();
             assert!(matches!(error, ClientError::Endpoint(_)), "{bad}: {error}");
         }

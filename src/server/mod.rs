@@ -4,10 +4,13 @@ pub mod import;
 mod inbox;
 pub mod keys;
 mod maintenance;
+mod ready;
+mod tls;
 
 pub use crate::store::{inbox::InboxState, migrate::Plan as MigrationPlan, queries::InboxEvent};
 pub use inbox::{Replay, Replayed, inbox_events, replay};
 pub use maintenance::{Audit, audit, migrate};
+pub use tls::TlsError;
 
 use std::{
     net::SocketAddr,
@@ -19,8 +22,11 @@ use tokio::{net::TcpListener, task::JoinHandle, time};
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
-use tonic_health::{ServingStatus, server::HealthReporter};
 
+use self::{
+    ready::{end_watches, set_serving, watch_database},
+    tls::Certificate,
+};
 use crate::{
     auth::Keyring,
     billing::{Billing, Inbox},
@@ -72,6 +78,12 @@ pub enum ServerError {
         /// Why.
         source: std::io::Error,
     },
+    /// TLS cannot be served.
+    #[error("TLS: {0}")]
+    Tls(#[from] TlsError),
+    /// TLS cannot be served with what this program was built with.
+    #[error("TLS: {0}")]
+    Rustls(#[from] rustls::Error),
     /// gRPC ended.
     #[error("gRPC ended: {0}")]
     Grpc(#[from] tonic::transport::Error),
@@ -129,6 +141,7 @@ pub async fn start(
     stop: CancellationToken,
 ) -> Result<Running, ServerError> {
     settings.check_auth()?;
+    let tls = settings.tls()?.map(|(cert, key)| Certificate::read(cert, key)).transpose()?;
     let metrics = telemetry::init_metrics()?;
     let readiness = Readiness::default();
     let url = settings.database_url()?.reveal();
@@ -176,7 +189,7 @@ pub async fn start(
     }
     let (grpc_listener, grpc_addr) = listen(settings.grpc_addr).await?;
     tokio::spawn(upkeep(metrics, ended.clone()));
-    let parts = Parts { database, ledger, inbox, keyring, readiness, http, ended };
+    let parts = Parts { database, ledger, inbox, keyring, tls, readiness, http, ended };
     started.disarm();
     let task = tokio::spawn(parts.run(grpc_listener, settings.clone(), stop));
     Ok(Running { grpc_addr, http_addr, task })
@@ -225,6 +238,7 @@ struct Parts {
     ledger: Ledger,
     inbox: Inbox,
     keyring: Option<Keyring>,
+    tls: Option<Certificate>,
     readiness: Readiness,
     http: JoinHandle<std::io::Result<()>>,
     ended: CancellationToken,
@@ -289,9 +303,15 @@ impl Parts {
                 }
             })
         });
-        let mut serve = tokio::spawn(
-            router.serve_with_incoming_shutdown(incoming, close.clone().cancelled_owned()),
-        );
+        let closed = close.clone().cancelled_owned();
+        let mut serve = match self.tls {
+            None => tokio::spawn(router.serve_with_incoming_shutdown(incoming, closed)),
+            Some(certificate) => {
+                let incoming = tls::accept(incoming, certificate.acceptor()?);
+                tokio::spawn(certificate.watch(workers_stop.clone()));
+                tokio::spawn(router.serve_with_incoming_shutdown(incoming, closed))
+            }
+        };
 
         let result = tokio::select! {
             ended = &mut serve => ended.map_err(std::io::Error::other)?.map_err(ServerError::from),
@@ -338,59 +358,6 @@ async fn upkeep(metrics: PrometheusHandle, ended: CancellationToken) {
         tokio::select! {
             () = ended.cancelled() => return,
             () = time::sleep(UPKEEP_PERIOD) => metrics.run_upkeep(),
-        }
-    }
-}
-
-/// All that health is reported of: the whole, and each service.
-fn service_names() -> Vec<&'static str> {
-    [""].into_iter().chain(grpc::SERVICE_NAMES).collect()
-}
-
-async fn set_serving(reporter: &HealthReporter, readiness: &Readiness, serving: bool) {
-    readiness.set(serving);
-    let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
-    for name in service_names() {
-        reporter.set_service_status(name, status).await;
-    }
-}
-
-async fn end_watches(mut reporter: HealthReporter) {
-    for name in service_names() {
-        reporter.clear_service_status(name).await;
-    }
-}
-
-/// The database being away turns readiness off only after `grace`; its return
-/// turns it on at once.
-async fn watch_database(
-    database: Database,
-    reporter: HealthReporter,
-    readiness: Readiness,
-    grace: Duration,
-    stop: CancellationToken,
-) {
-    let mut seen = Instant::now();
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = time::sleep(PROBE_PERIOD) => {}
-        }
-        let probing = database.clone();
-        // On its own task: a statement is never dropped half-way.
-        match tokio::spawn(async move { probing.ping().await }).await {
-            Ok(Ok(())) => {
-                seen = Instant::now();
-                if !readiness.get() && !stop.is_cancelled() {
-                    tracing::info!("the database is back: ready again");
-                    set_serving(&reporter, &readiness, true).await;
-                }
-            }
-            Ok(Err(_)) | Err(_) if readiness.get() && seen.elapsed() > grace => {
-                tracing::error!("the database has been away for too long: not ready");
-                set_serving(&reporter, &readiness, false).await;
-            }
-            Ok(Err(_)) | Err(_) => {}
         }
     }
 }

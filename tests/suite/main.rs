@@ -29,6 +29,7 @@ mod reaper;
 mod renewals;
 mod rooms;
 mod tampering;
+mod tls;
 mod upgrade;
 mod wire;
 mod write_path;
