@@ -5,7 +5,7 @@
 //! asks for can be done.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{
         Arc, RwLock,
         atomic::{AtomicBool, Ordering},
@@ -20,7 +20,10 @@ use super::{
     key::{ApiKey, KeyId},
     scope::{self, Scope},
 };
-use crate::store::{Database, StoreError, api_keys::StoredKey};
+use crate::{
+    ids::AccountId,
+    store::{Database, StoreError, api_keys::StoredKey},
+};
 
 /// How often keys are read: a revoked one is refused within so long, and the time
 /// that the statement takes.
@@ -39,6 +42,8 @@ pub enum Denied {
     Expired,
     /// Its key was revoked.
     Revoked,
+    /// Its key sees some accounts alone, and the call is not about one of them.
+    Bound,
     /// Its key is for other calls.
     Scope {
         /// The scopes of which it takes one.
@@ -55,9 +60,22 @@ impl Denied {
             Self::Unknown => "unknown",
             Self::Expired => "expired",
             Self::Revoked => "revoked",
+            Self::Bound => "bound",
             Self::Scope { .. } => "scope",
         }
     }
+}
+
+/// The accounts that a caller sees; `None` for all.
+pub type Accounts = Option<Arc<BTreeSet<AccountId>>>;
+
+/// Who makes a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// What ledger entries name.
+    pub actor: String,
+    /// What it sees.
+    pub accounts: Accounts,
 }
 
 /// A key as this replica knows it.
@@ -65,6 +83,7 @@ impl Denied {
 struct Known {
     hash: [u8; 32],
     scopes: Vec<Scope>,
+    accounts: Accounts,
     is_expired: bool,
     is_revoked: bool,
     /// Since it was noted last.
@@ -97,12 +116,12 @@ impl Keyring {
     }
 
     /// Whether a call is let through: the value of its `authorization` header, and
-    /// its path. Gives the actor's name.
+    /// its path. Gives who makes it.
     ///
     /// # Errors
     ///
     /// Why not. That a key has run out or was revoked hears only who has it.
-    pub fn admit(&self, authorization: Option<&str>, path: &str) -> Result<String, Denied> {
+    pub fn admit(&self, authorization: Option<&str>, path: &str) -> Result<Caller, Denied> {
         let shown = authorization.ok_or(Denied::NoKey)?;
         let (scheme, text) = shown.split_once(' ').ok_or(Denied::Unknown)?;
         if !scheme.eq_ignore_ascii_case("bearer") {
@@ -126,10 +145,14 @@ impl Keyring {
             let wanted = wanted.iter().copied().chain([Scope::Operator]).collect();
             return Err(Denied::Scope { wanted });
         }
+        if found.accounts.is_some() && !scope::is_of_one_account(path) {
+            return Err(Denied::Bound);
+        }
         if !found.is_used.load(Ordering::Relaxed) {
             found.is_used.store(true, Ordering::Relaxed);
         }
-        Ok(format!("key:{}", key.id()))
+        let accounts = found.accounts.clone();
+        Ok(Caller { actor: format!("key:{}", key.id()), accounts })
     }
 
     /// Reads keys again, and notes their use, until `stop`.
@@ -179,6 +202,10 @@ impl Keyring {
                 hash: *secret_hash,
                 // A scope that a later release knows gives nothing here.
                 scopes: key.scopes.iter().filter_map(|name| Scope::from_name(name)).collect(),
+                // An id that is none is no account's: the key sees the others.
+                accounts: key.account_ids.as_ref().map(|ids| {
+                    Arc::new(ids.iter().filter_map(|id| AccountId::new(id).ok()).collect())
+                }),
                 is_expired: *is_expired,
                 is_revoked: *is_revoked,
                 is_used: AtomicBool::new(is_used),

@@ -76,6 +76,24 @@ pub fn scopes_of(path: &str) -> Option<&'static [Scope]> {
     })
 }
 
+/// Whether a call is about one account, which its request names: all that a key
+/// may do that sees some accounts alone. The rest shows or changes whose something
+/// is, or holds for everybody.
+#[must_use]
+pub fn is_of_one_account(path: &str) -> bool {
+    let Some((service, method)) =
+        path.strip_prefix("/creditgate.v1.").and_then(|rest| rest.split_once('/'))
+    else {
+        return false;
+    };
+    match service {
+        "GateService" | "LedgerService" | "BillingService" => true,
+        "AccountService" => matches!(method, "GetAccount" | "SetAccountSuspension"),
+        "CatalogService" => method == "GetCatalog",
+        _ => false,
+    }
+}
+
 /// Whether a holder of these scopes may make a call.
 #[must_use]
 pub fn may(scopes: &[Scope], path: &str) -> bool {

@@ -98,7 +98,8 @@ pub async fn load(owner_url: &str, count: u32, history: u64) -> Result<(), Bench
     let cell = cells.first().ok_or_else(|| BenchError::Other("there is no cell".to_owned()))?;
     let mut lane = LaneConnection::connect(cell).await?;
     let options: PgConnectOptions = owner_url.parse()?;
-    let mut connection = options.options([("search_path", CELL)]).connect().await?;
+    let options = options.options([("search_path", CELL)]).disable_statement_logging();
+    let mut connection = options.connect().await?;
     let each = history.div_ceil(count.into());
     let mut lived = History::default();
     let numbers: Vec<u32> = (0..count).collect();

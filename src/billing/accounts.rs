@@ -59,6 +59,7 @@ impl Billing {
     ///
     /// It does not exist, or the database is away.
     pub(super) async fn cell_of(&self, account_id: &AccountId) -> Result<Cell, BillingError> {
+        self.ledger.expect_seen(account_id)?;
         let (database, id) = (self.database.clone(), account_id.clone());
         let cell_id = detached(async move { database.cell_of(&id).await }).await?;
         let cell_id = cell_id.ok_or_else(|| BillingError::account_not_found(account_id))?;

@@ -8,6 +8,8 @@ mod inbox;
 mod provider;
 mod top_ups;
 
+use std::{collections::BTreeSet, sync::Arc};
+
 use crate::{
     domain::{catalog_check::Violation, command::Refusal},
     ids::{AccountId, PlanName},
@@ -77,5 +79,12 @@ impl Billing {
     pub fn new(database: Database, ledger: Ledger) -> Self {
         let cells = ledger.cells().cloned().collect();
         Self { database, cells, ledger }
+    }
+
+    /// The same for somebody who sees these accounts alone: see
+    /// [`Ledger::seen_by`].
+    #[must_use]
+    pub fn seen_by(&self, accounts: Option<Arc<BTreeSet<AccountId>>>) -> Self {
+        Self { ledger: self.ledger.seen_by(accounts), ..self.clone() }
     }
 }

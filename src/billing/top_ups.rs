@@ -110,6 +110,8 @@ impl Billing {
     ) -> Result<(AccountId, Outcome), BillingError> {
         let (database, id) = (self.database.clone(), top_up_id.clone());
         let owner = detached(async move { database.account_of_top_up(&id).await }).await?;
+        // Another's is as good as none.
+        let owner = owner.filter(|account_id| self.ledger.expect_seen(account_id).is_ok());
         let Some(account_id) = owner else {
             return Err(Refusal::TopUpNotFound { top_up_id: top_up_id.clone() }.into());
         };

@@ -12,7 +12,10 @@ use super::{
     parse,
     table::{Column, Table},
 };
-use crate::server::keys::{self, ApiKey, KeyId, KeyRequest, Scope, StoredKey};
+use crate::{
+    ids::AccountId,
+    server::keys::{self, ApiKey, KeyId, KeyRequest, Scope, StoredKey},
+};
 
 /// Commands of `key`. They work on the database directly, as its owner.
 #[derive(Debug, Subcommand)]
@@ -41,6 +44,9 @@ pub(super) struct CreateArgs {
     /// What it may do. May be given more than once.
     #[arg(long = "scope", required = true, value_name = "SCOPE", value_parser = scope)]
     scopes: Vec<Scope>,
+    /// An account that it sees, and no other; may be given more than once [default: all].
+    #[arg(long = "account", value_name = "ACCOUNT", value_parser = account)]
+    accounts: Vec<AccountId>,
     /// For how long it is good [default: for ever].
     #[arg(long, value_name = "DURATION", value_parser = parse::duration)]
     lifetime: Option<Duration>,
@@ -79,11 +85,13 @@ pub(super) struct RevokeArgs {
 pub(super) async fn run(out: &Output, command: KeyCommand) -> Result<Outcome, CliError> {
     match command {
         KeyCommand::Create(args) => {
-            let CreateArgs { database, name, mut scopes, lifetime } = args;
+            let CreateArgs { database, name, mut scopes, accounts, lifetime } = args;
+            let accounts = (!accounts.is_empty()).then_some(accounts);
             scopes.sort_unstable();
             scopes.dedup();
             let settings = database.settings()?;
-            let key = keys::create(&settings, &KeyRequest { name, scopes, lifetime }).await?;
+            let key =
+                keys::create(&settings, &KeyRequest { name, scopes, accounts, lifetime }).await?;
             show(out, &key)
         }
         KeyCommand::List(args) => {
@@ -125,6 +133,7 @@ fn text(keys: &[StoredKey]) -> String {
         Column::Left("KEY"),
         Column::Left("NAME"),
         Column::Left("SCOPES"),
+        Column::Left("ACCOUNTS"),
         Column::Left("STATE"),
         Column::Left("CREATED"),
         Column::Left("EXPIRES"),
@@ -136,6 +145,7 @@ fn text(keys: &[StoredKey]) -> String {
             key.key_id.clone(),
             key.name.clone(),
             key.scopes.join(","),
+            key.account_ids.as_ref().map_or_else(|| "all".to_owned(), |ids| ids.join(",")),
             state(key).to_owned(),
             seconds(key.create_time),
             key.expire_time.map_or_else(|| "never".to_owned(), seconds),
@@ -159,6 +169,7 @@ fn json_of(key: &StoredKey) -> serde_json::Value {
         "key_id": key.key_id,
         "name": key.name,
         "scopes": key.scopes,
+        "account_ids": key.account_ids,
         "state": state(key),
         "create_time": precise(key.create_time),
         "expire_time": key.expire_time.map(precise),
@@ -174,6 +185,10 @@ fn name(text: &str) -> Result<String, String> {
         return Err("1 to 100 characters".to_owned());
     }
     Ok(text.to_owned())
+}
+
+fn account(text: &str) -> Result<AccountId, String> {
+    AccountId::new(text).map_err(|error| format!("an account id {error}"))
 }
 
 fn scope(text: &str) -> Result<Scope, String> {

@@ -15,7 +15,7 @@
 //!   credits moved, then what never changes about that lot: source and credits
 //!   it began with (numbers), expiry and creation (times), reference (text).
 //!
-//! So a lot whose expiry or origin was changed shows in the chain too.
+//! So a lot whose expiry or source was changed shows in the chain too.
 
 use sha2::{Digest, Sha256};
 

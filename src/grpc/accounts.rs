@@ -2,7 +2,7 @@
 
 use tonic::{Request, Response, Status};
 
-use super::{MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES, actor, decode, encode, page::rows_for};
+use super::{MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES, actor, decode, encode, page::rows_for, seen};
 use crate::{
     billing::Billing,
     domain::account::Account,
@@ -33,6 +33,11 @@ impl AccountApi {
             .max_decoding_message_size(MAX_REQUEST_BYTES)
             .max_encoding_message_size(MAX_RESPONSE_BYTES)
     }
+
+    /// The use cases as a request's caller sees them.
+    fn billing<T>(&self, request: &Request<T>) -> Billing {
+        self.billing.seen_by(seen(request))
+    }
 }
 
 #[tonic::async_trait]
@@ -41,10 +46,10 @@ impl AccountService for AccountApi {
         &self,
         request: Request<proto::CreateAccountRequest>,
     ) -> Result<Response<proto::CreateAccountResponse>, Status> {
+        let billing = self.billing(&request);
         let request = request.get_ref();
         let account_id = decode::create_account(request)?;
-        let account = self
-            .billing
+        let account = billing
             .create_account(&account_id, &request.display_name, &request.billing_email)
             .await?;
         let account = Some(encode::account(account));
@@ -55,9 +60,10 @@ impl AccountService for AccountApi {
         &self,
         request: Request<proto::GetAccountRequest>,
     ) -> Result<Response<proto::GetAccountResponse>, Status> {
+        let billing = self.billing(&request);
         let account_id =
             decode::one_id("account_id", &request.get_ref().account_id, AccountId::new)?;
-        let account = Some(encode::account(self.billing.account(&account_id).await?));
+        let account = Some(encode::account(billing.account(&account_id).await?));
         Ok(Response::new(proto::GetAccountResponse { account }))
     }
 
@@ -65,8 +71,9 @@ impl AccountService for AccountApi {
         &self,
         request: Request<proto::ListAccountsRequest>,
     ) -> Result<Response<proto::ListAccountsResponse>, Status> {
+        let billing = self.billing(&request);
         let asked = decode::accounts(request.get_ref())?;
-        let rows = self.billing.accounts(asked.query.as_ref(), rows_for(asked.size)).await?;
+        let rows = billing.accounts(asked.query.as_ref(), rows_for(asked.size)).await?;
         let key = |(account, _): &(Account, _)| account.account_id.clone();
         let (accounts, next_page_token) = asked.list.page(rows, asked.size, key, encode::account);
         Ok(Response::new(proto::ListAccountsResponse { accounts, next_page_token }))
@@ -76,13 +83,12 @@ impl AccountService for AccountApi {
         &self,
         request: Request<proto::SetAccountSuspensionRequest>,
     ) -> Result<Response<proto::SetAccountSuspensionResponse>, Status> {
+        let billing = self.billing(&request);
         let actor = actor(&request);
         let request = request.get_ref();
         let account_id = decode::suspension(request)?;
-        let account = self
-            .billing
-            .set_suspension(&account_id, request.suspended, &request.reason, &actor)
-            .await?;
+        let account =
+            billing.set_suspension(&account_id, request.suspended, &request.reason, &actor).await?;
         let account = Some(encode::account(account));
         Ok(Response::new(proto::SetAccountSuspensionResponse { account }))
     }
@@ -91,8 +97,9 @@ impl AccountService for AccountApi {
         &self,
         request: Request<proto::AssignProjectRequest>,
     ) -> Result<Response<proto::AssignProjectResponse>, Status> {
+        let billing = self.billing(&request);
         let (project_id, account_id) = decode::assignment(request.get_ref())?;
-        let previous = self.billing.assign_project(&project_id, Some(&account_id)).await?;
+        let previous = billing.assign_project(&project_id, Some(&account_id)).await?;
         let previous_account_id = previous.unwrap_or_default();
         Ok(Response::new(proto::AssignProjectResponse { previous_account_id }))
     }
@@ -101,12 +108,11 @@ impl AccountService for AccountApi {
         &self,
         request: Request<proto::LinkProviderRequest>,
     ) -> Result<Response<proto::LinkProviderResponse>, Status> {
+        let billing = self.billing(&request);
         let request = request.get_ref();
         let account_id = decode::link_provider(request)?;
-        let previous = self
-            .billing
-            .link_provider(&account_id, &request.provider, &request.customer_id)
-            .await?;
+        let previous =
+            billing.link_provider(&account_id, &request.provider, &request.customer_id).await?;
         let previous_account_id = previous.unwrap_or_default();
         Ok(Response::new(proto::LinkProviderResponse { previous_account_id }))
     }
@@ -115,9 +121,10 @@ impl AccountService for AccountApi {
         &self,
         request: Request<proto::UnassignProjectRequest>,
     ) -> Result<Response<proto::UnassignProjectResponse>, Status> {
+        let billing = self.billing(&request);
         let project_id =
             decode::one_id("project_id", &request.get_ref().project_id, ProjectId::new)?;
-        let previous = self.billing.assign_project(&project_id, None).await?;
+        let previous = billing.assign_project(&project_id, None).await?;
         let previous_account_id = previous.unwrap_or_default();
         Ok(Response::new(proto::UnassignProjectResponse { previous_account_id }))
     }

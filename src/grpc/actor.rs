@@ -1,17 +1,21 @@
-//! Who asks: what the ledger writes down beside every movement.
+//! Who asks: what the ledger writes down beside every movement, and what is seen.
 
 use tonic::Request;
 
-/// The name of the credential that a request came with, left in the request's
-/// extensions by whoever has checked it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Principal(pub String);
+use crate::auth::{Accounts, Caller};
 
-/// The actor of a request's commands.
+/// The actor of a request's commands: the name of the key that it came with, left
+/// in the request's extensions by whoever has checked it.
 #[must_use]
 pub fn actor<T>(request: &Request<T>) -> String {
-    let principal = request.extensions().get::<Principal>();
-    principal.map_or_else(|| "anonymous".to_owned(), |Principal(name)| name.clone())
+    let caller = request.extensions().get::<Caller>();
+    caller.map_or_else(|| "anonymous".to_owned(), |caller| caller.actor.clone())
+}
+
+/// The accounts that a request's caller sees; `None` for all.
+#[must_use]
+pub fn seen<T>(request: &Request<T>) -> Accounts {
+    request.extensions().get::<Caller>().and_then(|caller| caller.accounts.clone())
 }
 
 #[cfg(test)]
@@ -19,10 +23,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_actor_is_the_principal_where_there_is_one() {
+    fn the_actor_is_the_caller_where_there_is_one() {
         let mut request = Request::new(());
-        assert_eq!(actor(&request), "anonymous");
-        request.extensions_mut().insert(Principal("scheduler".to_owned()));
-        assert_eq!(actor(&request), "scheduler");
+        assert_eq!((actor(&request).as_str(), seen(&request)), ("anonymous", None));
+        let caller = Caller { actor: "key:1".to_owned(), accounts: Some(Default::default()) };
+        request.extensions_mut().insert(caller.clone());
+        assert_eq!((actor(&request), seen(&request)), (caller.actor, caller.accounts));
     }
 }

@@ -3,7 +3,7 @@
 
 use tonic::{Request, Response, Status};
 
-use super::{MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES, actor, decode, encode};
+use super::{MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES, actor, decode, encode, seen};
 use crate::{
     billing::{Billing, TopUpKey},
     domain::{
@@ -41,11 +41,21 @@ impl BillingApi {
             .max_encoding_message_size(MAX_RESPONSE_BYTES)
     }
 
-    /// A command's outcome, and the account that it is about.
-    async fn submit(&self, command: Command) -> Result<(AccountId, Outcome), LedgerError> {
-        let account_id = command.account_id.clone();
-        Ok((account_id, self.ledger.submit(command).await?))
+    /// The ledger as a request's caller sees it.
+    fn ledger<T>(&self, request: &Request<T>) -> Ledger {
+        self.ledger.seen_by(seen(request))
     }
+
+    /// The use cases as a request's caller sees them.
+    fn billing<T>(&self, request: &Request<T>) -> Billing {
+        self.billing.seen_by(seen(request))
+    }
+}
+
+/// A command's outcome, and the account that it is about.
+async fn submit(ledger: &Ledger, command: Command) -> Result<(AccountId, Outcome), LedgerError> {
+    let account_id = command.account_id.clone();
+    Ok((account_id, ledger.submit(command).await?))
 }
 
 #[tonic::async_trait]
@@ -54,8 +64,9 @@ impl BillingService for BillingApi {
         &self,
         request: Request<proto::StartSubscriptionRequest>,
     ) -> Result<Response<proto::StartSubscriptionResponse>, Status> {
+        let ledger = self.ledger(&request);
         let command = decode::start_subscription(request.get_ref(), actor(&request))?;
-        let (account_id, outcome) = self.submit(command).await?;
+        let (account_id, outcome) = submit(&ledger, command).await?;
         Ok(Response::new(encode::subscription_started(&account_id, outcome)?))
     }
 
@@ -63,8 +74,9 @@ impl BillingService for BillingApi {
         &self,
         request: Request<proto::RenewSubscriptionRequest>,
     ) -> Result<Response<proto::RenewSubscriptionResponse>, Status> {
+        let ledger = self.ledger(&request);
         let command = decode::renew_subscription(request.get_ref(), actor(&request))?;
-        let (account_id, outcome) = self.submit(command).await?;
+        let (account_id, outcome) = submit(&ledger, command).await?;
         Ok(Response::new(encode::subscription_renewed(&account_id, outcome)?))
     }
 
@@ -72,8 +84,9 @@ impl BillingService for BillingApi {
         &self,
         request: Request<proto::ChangePlanRequest>,
     ) -> Result<Response<proto::ChangePlanResponse>, Status> {
+        let ledger = self.ledger(&request);
         let command = decode::change_plan(request.get_ref(), actor(&request))?;
-        let (account_id, outcome) = self.submit(command).await?;
+        let (account_id, outcome) = submit(&ledger, command).await?;
         let subscription = encode::subscription_changed(&account_id, outcome)?;
         Ok(Response::new(proto::ChangePlanResponse { subscription }))
     }
@@ -82,8 +95,9 @@ impl BillingService for BillingApi {
         &self,
         request: Request<proto::CancelSubscriptionRequest>,
     ) -> Result<Response<proto::CancelSubscriptionResponse>, Status> {
+        let ledger = self.ledger(&request);
         let command = decode::cancel_subscription(request.get_ref(), actor(&request))?;
-        let (account_id, outcome) = self.submit(command).await?;
+        let (account_id, outcome) = submit(&ledger, command).await?;
         let subscription = encode::subscription_changed(&account_id, outcome)?;
         Ok(Response::new(proto::CancelSubscriptionResponse { subscription }))
     }
@@ -92,8 +106,9 @@ impl BillingService for BillingApi {
         &self,
         request: Request<proto::ResumeSubscriptionRequest>,
     ) -> Result<Response<proto::ResumeSubscriptionResponse>, Status> {
+        let ledger = self.ledger(&request);
         let command = decode::resume_subscription(request.get_ref(), actor(&request))?;
-        let (account_id, outcome) = self.submit(command).await?;
+        let (account_id, outcome) = submit(&ledger, command).await?;
         let subscription = encode::subscription_changed(&account_id, outcome)?;
         Ok(Response::new(proto::ResumeSubscriptionResponse { subscription }))
     }
@@ -102,9 +117,10 @@ impl BillingService for BillingApi {
         &self,
         request: Request<proto::BeginTopUpRequest>,
     ) -> Result<Response<proto::BeginTopUpResponse>, Status> {
+        let billing = self.billing(&request);
         let actor = actor(&request);
         let (account_id, begin) = decode::begin_top_up(request.into_inner())?;
-        let outcome = self.billing.begin_top_up(&account_id, begin, actor).await?;
+        let outcome = billing.begin_top_up(&account_id, begin, actor).await?;
         Ok(Response::new(encode::top_up_begun(&account_id, outcome)?))
     }
 
@@ -112,12 +128,12 @@ impl BillingService for BillingApi {
         &self,
         request: Request<proto::ConfirmTopUpRequest>,
     ) -> Result<Response<proto::ConfirmTopUpResponse>, Status> {
+        let billing = self.billing(&request);
         let actor = actor(&request);
         let request = request.into_inner();
         let top_up_id = decode::confirm_top_up(&request)?;
         let reference = request.provider_reference;
-        let (account_id, outcome) =
-            self.billing.confirm_top_up(&top_up_id, reference, actor).await?;
+        let (account_id, outcome) = billing.confirm_top_up(&top_up_id, reference, actor).await?;
         Ok(Response::new(encode::top_up_confirmed(&account_id, outcome)?))
     }
 
@@ -125,11 +141,11 @@ impl BillingService for BillingApi {
         &self,
         request: Request<proto::FailTopUpRequest>,
     ) -> Result<Response<proto::FailTopUpResponse>, Status> {
+        let billing = self.billing(&request);
         let actor = actor(&request);
         let request = request.into_inner();
         let top_up_id = decode::fail_top_up(&request)?;
-        let (account_id, outcome) =
-            self.billing.fail_top_up(&top_up_id, request.reason, actor).await?;
+        let (account_id, outcome) = billing.fail_top_up(&top_up_id, request.reason, actor).await?;
         Ok(Response::new(encode::top_up_closed(&account_id, outcome)?))
     }
 
@@ -137,9 +153,10 @@ impl BillingService for BillingApi {
         &self,
         request: Request<proto::ListTopUpsRequest>,
     ) -> Result<Response<proto::ListTopUpsResponse>, Status> {
+        let billing = self.billing(&request);
         let asked = decode::top_ups(request.get_ref())?;
         let account_id = asked.query.account_id.clone();
-        let rows = self.billing.top_ups(asked.query).await?;
+        let rows = billing.top_ups(asked.query).await?;
         let (top_ups, next_page_token) =
             asked.list.page(rows, asked.size, key, |top_up| encode::top_up(&account_id, top_up));
         Ok(Response::new(proto::ListTopUpsResponse { top_ups, next_page_token }))
@@ -149,9 +166,10 @@ impl BillingService for BillingApi {
         &self,
         request: Request<proto::GrantCreditsRequest>,
     ) -> Result<Response<proto::GrantCreditsResponse>, Status> {
+        let ledger = self.ledger(&request);
         let actor = actor(&request);
         let command = decode::grant(request.into_inner(), actor)?;
-        let (account_id, outcome) = self.submit(command).await?;
+        let (account_id, outcome) = submit(&ledger, command).await?;
         Ok(Response::new(encode::grant(&account_id, outcome)?))
     }
 
@@ -159,9 +177,10 @@ impl BillingService for BillingApi {
         &self,
         request: Request<proto::RevokeCreditsRequest>,
     ) -> Result<Response<proto::RevokeCreditsResponse>, Status> {
+        let ledger = self.ledger(&request);
         let actor = actor(&request);
         let (credit_type, command) = decode::revoke(request.into_inner(), actor)?;
-        let (account_id, outcome) = self.submit(command).await?;
+        let (account_id, outcome) = submit(&ledger, command).await?;
         Ok(Response::new(encode::revoke(&account_id, &credit_type, outcome)?))
     }
 }

@@ -5,9 +5,10 @@ use tonic::{Request, Response, Status};
 use super::{
     MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES, actor,
     decode::{self, Invalid},
-    encode,
+    encode, seen,
 };
 use crate::{
+    auth::Denied,
     domain::command::Command,
     ids::AccountId,
     ledger::{Ledger, LedgerError, ReservationKey},
@@ -38,6 +39,11 @@ impl GateApi {
             .max_decoding_message_size(MAX_REQUEST_BYTES)
             .max_encoding_message_size(MAX_RESPONSE_BYTES)
     }
+
+    /// The ledger as a request's caller sees it.
+    fn ledger<T>(&self, request: &Request<T>) -> Ledger {
+        self.ledger.seen_by(seen(request))
+    }
 }
 
 #[tonic::async_trait]
@@ -46,10 +52,11 @@ impl GateService for GateApi {
         &self,
         request: Request<proto::CheckEligibilityRequest>,
     ) -> Result<Response<proto::CheckEligibilityResponse>, Status> {
+        let ledger = self.ledger(&request);
         let actor = actor(&request);
         let command = decode::check(request.into_inner(), actor)?;
         let account_id = command.account_id.clone();
-        let outcome = self.ledger.submit(command).await?;
+        let outcome = ledger.submit(command).await?;
         Ok(Response::new(encode::check(&account_id, outcome)?))
     }
 
@@ -57,10 +64,11 @@ impl GateService for GateApi {
         &self,
         request: Request<proto::ReserveRequest>,
     ) -> Result<Response<proto::ReserveResponse>, Status> {
+        let ledger = self.ledger(&request);
         let actor = actor(&request);
         let command = decode::reserve(request.into_inner(), actor)?;
         let account_id = command.account_id.clone();
-        let outcome = self.ledger.submit(command).await?;
+        let outcome = ledger.submit(command).await?;
         Ok(Response::new(encode::reserve(&account_id, outcome)?))
     }
 
@@ -68,10 +76,11 @@ impl GateService for GateApi {
         &self,
         request: Request<proto::ExtendRequest>,
     ) -> Result<Response<proto::ExtendResponse>, Status> {
+        let ledger = self.ledger(&request);
         let actor = actor(&request);
         let command = decode::extend(request.into_inner(), actor)?;
         let account_id = command.account_id.clone();
-        let outcome = self.ledger.submit(command).await?;
+        let outcome = ledger.submit(command).await?;
         Ok(Response::new(encode::extend(&account_id, outcome)?))
     }
 
@@ -79,10 +88,11 @@ impl GateService for GateApi {
         &self,
         request: Request<proto::CommitRequest>,
     ) -> Result<Response<proto::CommitResponse>, Status> {
+        let ledger = self.ledger(&request);
         let actor = actor(&request);
         let command = decode::commit(request.into_inner(), actor)?;
         let account_id = command.account_id.clone();
-        let outcome = self.ledger.submit(command).await?;
+        let outcome = ledger.submit(command).await?;
         Ok(Response::new(encode::commit(&account_id, outcome)?))
     }
 
@@ -90,10 +100,11 @@ impl GateService for GateApi {
         &self,
         request: Request<proto::ReleaseRequest>,
     ) -> Result<Response<proto::ReleaseResponse>, Status> {
+        let ledger = self.ledger(&request);
         let actor = actor(&request);
         let command = decode::release(request.into_inner(), actor)?;
         let account_id = command.account_id.clone();
-        let outcome = self.ledger.submit(command).await?;
+        let outcome = ledger.submit(command).await?;
         Ok(Response::new(encode::release(&account_id, outcome)?))
     }
 
@@ -101,8 +112,9 @@ impl GateService for GateApi {
         &self,
         request: Request<proto::GetReservationRequest>,
     ) -> Result<Response<proto::GetReservationResponse>, Status> {
+        let ledger = self.ledger(&request);
         let (account_id, reservation_id) = decode::reservation_name(request.get_ref())?;
-        let reservation = self.ledger.reservation(&account_id, &reservation_id).await?;
+        let reservation = ledger.reservation(&account_id, &reservation_id).await?;
         let reservation = Some(encode::reservation(&account_id, reservation));
         Ok(Response::new(proto::GetReservationResponse { reservation }))
     }
@@ -111,9 +123,15 @@ impl GateService for GateApi {
         &self,
         request: Request<proto::ListReservationsRequest>,
     ) -> Result<Response<proto::ListReservationsResponse>, Status> {
+        let ledger = self.ledger(&request);
+        let sees_some = seen(&request).is_some();
         let asked = decode::reservations(request.get_ref())?;
         let by_creation = asked.query.account_id.is_some();
-        let rows = self.ledger.reservations(asked.query).await?;
+        // Of all accounts: that is not for those who see some alone.
+        if !by_creation && sees_some {
+            return Err(Denied::Bound.into());
+        }
+        let rows = ledger.reservations(asked.query).await?;
         let (reservations, next_page_token) = asked.list.page(
             rows,
             asked.size,
@@ -131,9 +149,10 @@ impl GateService for GateApi {
         &self,
         request: Request<proto::BatchReserveRequest>,
     ) -> Result<Response<proto::BatchReserveResponse>, Status> {
+        let ledger = self.ledger(&request);
         let actor = actor(&request);
         let (commands, places) = set_aside(decode::batch(request.into_inner(), &actor)?);
-        let outcomes = self.ledger.submit_all(commands).await;
+        let outcomes = ledger.submit_all(commands).await;
         let mut outcomes = outcomes.into_iter();
         let results = places.into_iter().map(|place| {
             let result = match place {

@@ -12,7 +12,6 @@ use tonic::{
 };
 use tower::{Layer, Service};
 
-use super::Principal;
 use crate::auth::Keyring;
 
 /// The contract's calls; health and reflection, which tell nothing of accounts,
@@ -70,8 +69,8 @@ where
             let shown = request.headers().get(AUTHORIZATION);
             let shown = shown.map(|value| value.to_str().unwrap_or_default());
             match keyring.admit(shown, path) {
-                Ok(actor) => {
-                    request.extensions_mut().insert(Principal(actor));
+                Ok(caller) => {
+                    request.extensions_mut().insert(caller);
                 }
                 Err(denied) => {
                     metrics::counter!("creditgate_calls_denied_total", "reason" => denied.name())

@@ -2,7 +2,7 @@
 
 use tonic::{Request, Response, Status};
 
-use super::{MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES, decode, encode, page::EntryKey};
+use super::{MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES, decode, encode, page::EntryKey, seen};
 use crate::{
     domain::entry::Entry,
     ids::AccountId,
@@ -33,6 +33,11 @@ impl LedgerApi {
             .max_decoding_message_size(MAX_REQUEST_BYTES)
             .max_encoding_message_size(MAX_RESPONSE_BYTES)
     }
+
+    /// The ledger as a request's caller sees it.
+    fn ledger<T>(&self, request: &Request<T>) -> Ledger {
+        self.ledger.seen_by(seen(request))
+    }
 }
 
 #[tonic::async_trait]
@@ -41,8 +46,9 @@ impl LedgerService for LedgerApi {
         &self,
         request: Request<proto::GetBalanceRequest>,
     ) -> Result<Response<proto::GetBalanceResponse>, Status> {
+        let ledger = self.ledger(&request);
         let (account_id, credit_type, as_of) = decode::balances(request.get_ref())?;
-        let balances = self.ledger.balances(&account_id, credit_type.as_ref(), as_of).await?;
+        let balances = ledger.balances(&account_id, credit_type.as_ref(), as_of).await?;
         let balances = balances
             .iter()
             .map(|(credit_type, balance)| encode::balance(&account_id, credit_type, balance))
@@ -54,9 +60,10 @@ impl LedgerService for LedgerApi {
         &self,
         request: Request<proto::ListLotsRequest>,
     ) -> Result<Response<proto::ListLotsResponse>, Status> {
+        let ledger = self.ledger(&request);
         let asked = decode::lots(request.get_ref())?;
         let account_id = asked.query.account_id.clone();
-        let rows = self.ledger.lots(asked.query).await?;
+        let rows = ledger.lots(asked.query).await?;
         let (lots, next_page_token) = asked.list.page(
             rows,
             asked.size,
@@ -74,13 +81,14 @@ impl LedgerService for LedgerApi {
         &self,
         request: Request<proto::ListLedgerEntriesRequest>,
     ) -> Result<Response<proto::ListLedgerEntriesResponse>, Status> {
+        let ledger = self.ledger(&request);
         let (asked, reservation_id) = decode::entries(request.get_ref())?;
         let account_id = asked.query.account_id.clone();
         let rows = match reservation_id {
-            None => self.ledger.entries(asked.query).await?,
+            None => ledger.entries(asked.query).await?,
             // A handful, read whole: the filters and the page are cut here.
             Some(reservation_id) => {
-                let mut rows = self.ledger.entries_of(&account_id, &reservation_id).await?;
+                let mut rows = ledger.entries_of(&account_id, &reservation_id).await?;
                 let query = asked.query;
                 rows.retain(|entry| {
                     query.credit_type.as_ref().is_none_or(|name| *name == entry.credit_type)
@@ -98,9 +106,10 @@ impl LedgerService for LedgerApi {
         &self,
         request: Request<proto::VerifyLedgerRequest>,
     ) -> Result<Response<proto::VerifyLedgerResponse>, Status> {
+        let ledger = self.ledger(&request);
         let account_id =
             decode::one_id("account_id", &request.get_ref().account_id, AccountId::new)?;
-        let report = self.ledger.verify(&account_id).await?;
+        let report = ledger.verify(&account_id).await?;
         let (entries, findings) = (report.entries, report.findings);
         Ok(Response::new(proto::VerifyLedgerResponse { entries, findings }))
     }

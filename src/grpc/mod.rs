@@ -21,7 +21,7 @@ mod status;
 mod tests;
 
 pub use accounts::AccountApi;
-pub use actor::{Principal, actor};
+pub use actor::{actor, seen};
 pub use billing::BillingApi;
 pub use catalog::CatalogApi;
 pub use gate::GateApi;

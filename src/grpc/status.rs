@@ -145,6 +145,11 @@ impl From<&Denied> for Problem {
                 "the key has run out: an operator makes another with `creditgate key rotate`",
             ),
             Denied::Revoked => unauthenticated("KEY_REVOKED", "the key was revoked"),
+            Denied::Bound => Self::new(
+                Code::PermissionDenied,
+                "KEY_BOUND",
+                "the key sees some accounts alone: it can only make calls that name one of them",
+            ),
             Denied::Scope { wanted } => {
                 let names: Vec<&str> = wanted.iter().map(|scope| scope.name()).collect();
                 let wanted = names.join(", ");

@@ -17,7 +17,7 @@ pub(crate) use reads::detached;
 pub mod verify;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     hash::{DefaultHasher, Hash, Hasher},
     sync::{Arc, RwLock},
 };
@@ -81,8 +81,8 @@ impl From<StoreError> for LedgerError {
 /// How the write path is laid out.
 #[derive(Debug, Clone)]
 pub struct LedgerOptions {
-    /// Lanes that write, for each cell: each owns a connection. Two for each
-    /// core of the database: one writes while the other flushes.
+    /// Lanes that write, for each cell: each owns a connection. Two at least: one
+    /// writes while the other flushes.
     pub lanes: usize,
     /// Lanes that answer CheckEligibility, for each cell.
     pub check_lanes: usize,
@@ -94,13 +94,17 @@ pub struct LedgerOptions {
 
 impl Default for LedgerOptions {
     fn default() -> Self {
-        Self { lanes: 4, check_lanes: 2, queue: 4096, clock: Clock::Database }
+        Self { lanes: 2, check_lanes: 2, queue: 4096, clock: Clock::Database }
     }
 }
 
 /// The ledger. Clones share it.
 #[derive(Debug, Clone)]
-pub struct Ledger(Arc<Inner>);
+pub struct Ledger {
+    inner: Arc<Inner>,
+    /// The accounts that there are for whoever holds this; `None` for all.
+    seen: Option<Arc<BTreeSet<AccountId>>>,
+}
 
 #[derive(Debug)]
 struct Inner {
@@ -150,14 +154,30 @@ impl Ledger {
             })
             .collect();
         tasks.close();
-        Self(Arc::new(Inner {
+        let inner = Arc::new(Inner {
             database,
             cells,
             directory: RwLock::default(),
             clock: options.clock.clone(),
             closing,
             tasks,
-        }))
+        });
+        Self { inner, seen: None }
+    }
+
+    /// The same ledger for somebody who sees these accounts alone: whatever is
+    /// asked of another is answered as if it did not exist, and as fast.
+    #[must_use]
+    pub fn seen_by(&self, accounts: Option<Arc<BTreeSet<AccountId>>>) -> Self {
+        Self { inner: Arc::clone(&self.inner), seen: accounts }
+    }
+
+    /// Refuses an account that is not seen.
+    pub(crate) fn expect_seen(&self, account_id: &AccountId) -> Result<(), LedgerError> {
+        if self.seen.as_ref().is_none_or(|accounts| accounts.contains(account_id)) {
+            return Ok(());
+        }
+        Err(Refusal::AccountNotFound { account_id: account_id.clone() }.into())
     }
 
     /// Carries out one command.
@@ -214,19 +234,20 @@ impl Ledger {
     /// The lanes of an account's cell. With one cell there is nothing to look
     /// up; whether the account exists is then for the batch to see.
     async fn lanes_of(&self, account_id: &AccountId) -> Result<&Lanes, LedgerError> {
-        if let [only] = self.0.cells.as_slice() {
+        self.expect_seen(account_id)?;
+        if let [only] = self.inner.cells.as_slice() {
             return Ok(only);
         }
         let not_found = || Refusal::AccountNotFound { account_id: account_id.clone() };
-        let known = self.0.directory.read().ok().and_then(|map| map.get(account_id).copied());
+        let known = self.inner.directory.read().ok().and_then(|map| map.get(account_id).copied());
         let cell_id = match known {
             Some(cell_id) => cell_id,
             None => {
-                let database = self.0.database.clone();
+                let database = self.inner.database.clone();
                 let key = account_id.clone();
                 let found = reads::detached(async move { database.cell_of(&key).await }).await?;
                 let cell_id = found.ok_or_else(not_found)?;
-                if let Ok(mut map) = self.0.directory.write() {
+                if let Ok(mut map) = self.inner.directory.write() {
                     if map.len() >= DIRECTORY_ENTRIES {
                         map.clear();
                     }
@@ -235,7 +256,7 @@ impl Ledger {
                 cell_id
             }
         };
-        let lanes = self.0.cells.iter().find(|lanes| lanes.cell.cell_id == cell_id);
+        let lanes = self.inner.cells.iter().find(|lanes| lanes.cell.cell_id == cell_id);
         // In a cell that was opened after this server started: another one, or
         // this one after a restart, serves it.
         lanes.ok_or(LedgerError::Unavailable)
@@ -243,21 +264,21 @@ impl Ledger {
 
     /// The cells.
     pub fn cells(&self) -> impl Iterator<Item = &Cell> {
-        self.0.cells.iter().map(|lanes| &lanes.cell)
+        self.inner.cells.iter().map(|lanes| &lanes.cell)
     }
 
     /// Where this ledger's time comes from.
     #[must_use]
     pub fn clock(&self) -> &Clock {
-        &self.0.clock
+        &self.inner.clock
     }
 
     /// Takes no more commands, and returns when all that were taken have been
     /// answered.
     pub async fn close(&self) {
-        self.0.closing.cancel();
-        self.0.tasks.wait().await;
-        for lanes in &self.0.cells {
+        self.inner.closing.cancel();
+        self.inner.tasks.wait().await;
+        for lanes in &self.inner.cells {
             lanes.cell.close().await;
         }
     }

@@ -95,7 +95,7 @@ impl Ledger {
             return Ok(page);
         }
         let mut page = Vec::new();
-        for lanes in &self.0.cells {
+        for lanes in &self.inner.cells {
             let (reader, query) = (lanes.cell.clone(), query.clone());
             page.extend(detached(async move { reader.reservations(&query).await }).await?);
         }

@@ -10,6 +10,7 @@ pub use crate::{
 };
 use crate::{
     config::Settings,
+    ids::AccountId,
     store::{Database, api_keys::NewKey},
 };
 
@@ -20,6 +21,8 @@ pub struct KeyRequest {
     pub name: String,
     /// What it may do: at least one.
     pub scopes: Vec<Scope>,
+    /// The accounts that it sees; `None` for all.
+    pub accounts: Option<Vec<AccountId>>,
     /// For how long it is good; `None` for ever.
     pub lifetime: Option<Duration>,
 }
@@ -67,7 +70,10 @@ pub async fn rotate(
         None => None,
         Some(stored) => {
             let scopes = stored.scopes.iter().filter_map(|name| Scope::from_name(name)).collect();
-            let request = KeyRequest { name: stored.name.clone(), scopes, lifetime };
+            let ids = stored.account_ids.as_ref();
+            let accounts =
+                ids.map(|ids| ids.iter().filter_map(|id| AccountId::new(id).ok()).collect());
+            let request = KeyRequest { name: stored.name.clone(), scopes, accounts, lifetime };
             // The new one first: if the rest fails, its owner still has one that works.
             let key = make(&database, &request).await?;
             database.expire_api_key(old.as_str(), overlap.as_secs_f64()).await?;
@@ -104,6 +110,10 @@ async fn make(database: &Database, request: &KeyRequest) -> Result<ApiKey, Serve
         name: request.name.clone(),
         secret_hash: key.hash(),
         scopes: request.scopes.iter().map(|scope| scope.name().to_owned()).collect(),
+        account_ids: request
+            .accounts
+            .as_ref()
+            .map(|accounts| accounts.iter().map(ToString::to_string).collect()),
         lifetime_seconds: request.lifetime.map(|lifetime| lifetime.as_secs_f64()),
     };
     database.create_api_key(&new).await?;

@@ -14,6 +14,8 @@ pub struct StoredKey {
     pub secret_hash: [u8; 32],
     /// What it may do.
     pub scopes: Vec<String>,
+    /// The accounts that it sees; `None` for all.
+    pub account_ids: Option<Vec<String>>,
     /// When it was made.
     pub create_time: Timestamp,
     /// When it runs out; `None` for never.
@@ -39,6 +41,8 @@ pub struct NewKey {
     pub secret_hash: [u8; 32],
     /// What it may do.
     pub scopes: Vec<String>,
+    /// The accounts that it sees; `None` for all.
+    pub account_ids: Option<Vec<String>>,
     /// Seconds for which it is good; `None` for ever.
     pub lifetime_seconds: Option<f64>,
 }
@@ -52,7 +56,7 @@ impl Database {
     pub async fn api_keys(&self) -> Result<Vec<StoredKey>, StoreError> {
         let rows = sqlx::query!(
             r#"
-            SELECT key_id, name, secret_hash, scopes, create_time, expire_time, revoke_time,
+            SELECT key_id, name, secret_hash, scopes, account_ids, create_time, expire_time, revoke_time,
                    last_use_time,
                    coalesce(expire_time <= clock_timestamp(), false) AS "is_expired!"
               FROM public.api_keys
@@ -69,6 +73,7 @@ impl Database {
                     name: row.name,
                     secret_hash: rows::hash(&row.secret_hash)?,
                     scopes: row.scopes,
+                    account_ids: row.account_ids,
                     create_time: row.create_time,
                     expire_time: row.expire_time,
                     revoke_time: row.revoke_time,
@@ -88,13 +93,14 @@ impl Database {
     pub async fn create_api_key(&self, key: &NewKey) -> Result<(), StoreError> {
         sqlx::query!(
             r#"
-            INSERT INTO public.api_keys (key_id, name, secret_hash, scopes, expire_time)
-            VALUES ($1, $2, $3, $4, clock_timestamp() + make_interval(secs => $5))
+            INSERT INTO public.api_keys (key_id, name, secret_hash, scopes, account_ids, expire_time)
+            VALUES ($1, $2, $3, $4, $5, clock_timestamp() + make_interval(secs => $6))
             "#,
             key.key_id,
             key.name,
             key.secret_hash.as_slice(),
             &key.scopes,
+            key.account_ids.as_deref(),
             key.lifetime_seconds
         )
         .execute(&mut *self.directories().acquire().await?)

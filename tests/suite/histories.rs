@@ -205,7 +205,7 @@ impl Stage {
             // What takes credits back of a lot is keyed by the lot.
             let query = format!(
                 "SELECT coalesce(string_agg(line, E'\\n' ORDER BY line), '') FROM (
-                   SELECT regexp_replace((to_jsonb(t) - '{{lot_id,lot_ids,hash,last_hash,version}}'::text[]
+                   SELECT regexp_replace((to_jsonb(t) - '{{lot_id,lot_ids,origin_lot_id,hash,last_hash,version}}'::text[]
                            || CASE WHEN '{table}' = 'accounts' THEN '{{\"create_time\":0}}'::jsonb
                                    ELSE '{{}}' END)::text,
                            ':[0-9a-f]{{8}}-[0-9a-f-]{{27}}\"', ':LOT\"') AS line

@@ -38,7 +38,7 @@ fn owner(db: &TestDb) -> Settings {
 
 async fn make(db: &TestDb, scopes: &[Scope], lifetime: Option<Duration>) -> ApiKey {
     let scopes = scopes.to_vec();
-    let request = KeyRequest { name: "test".to_owned(), scopes, lifetime };
+    let request = KeyRequest { name: "test".to_owned(), scopes, accounts: None, lifetime };
     keys::create(&owner(db), &request).await.unwrap()
 }
 
@@ -320,8 +320,12 @@ async fn the_serving_role_can_read_keys_and_make_none() {
     let key = make(&db, &[Scope::Viewer], None).await;
     let serving = Settings { database_url: Some(Secret::new(db.url())), ..Settings::default() };
     assert_eq!(keys::list(&serving).await.unwrap().len(), 1);
-    let request =
-        KeyRequest { name: "x".to_owned(), scopes: vec![Scope::Operator], lifetime: None };
+    let request = KeyRequest {
+        name: "x".to_owned(),
+        scopes: vec![Scope::Operator],
+        accounts: None,
+        lifetime: None,
+    };
     keys::create(&serving, &request).await.unwrap_err();
     keys::revoke(&serving, key.id()).await.unwrap_err();
     db.finish().await;

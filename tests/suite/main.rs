@@ -9,6 +9,7 @@ mod billing_books;
 mod billing_page;
 mod billing_races;
 mod billing_rows;
+mod bound_keys;
 mod cells;
 mod harness;
 mod histories;
