@@ -1,6 +1,6 @@
 //! API keys: of each a hash, what it may do, and since when it may not.
 
-use super::{Database, StoreError, rows};
+use super::{Database, StoreError, connect::promptly, rows};
 use crate::clock::Timestamp;
 
 /// A key, as it is kept.
@@ -52,19 +52,22 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// The database is away.
+    /// The database is away, or silent for seconds.
     pub async fn api_keys(&self) -> Result<Vec<StoredKey>, StoreError> {
-        let rows = sqlx::query!(
-            r#"
-            SELECT key_id, name, secret_hash, scopes, account_ids, create_time, expire_time, revoke_time,
-                   last_use_time,
-                   coalesce(expire_time <= clock_timestamp(), false) AS "is_expired!"
-              FROM public.api_keys
-             ORDER BY create_time DESC, key_id
-             LIMIT 10000
-            "#
-        )
-        .fetch_all(&mut *self.directories().acquire().await?)
+        let rows = promptly(async {
+            let mut connection = self.directories().acquire().await?;
+            let rows = sqlx::query!(
+                r#"
+                SELECT key_id, name, secret_hash, scopes, account_ids, create_time, expire_time,
+                       revoke_time, last_use_time,
+                       coalesce(expire_time <= clock_timestamp(), false) AS "is_expired!"
+                  FROM public.api_keys
+                 ORDER BY create_time DESC, key_id
+                 LIMIT 10000
+                "#
+            );
+            Ok(rows.fetch_all(&mut *connection).await?)
+        })
         .await?;
         rows.into_iter()
             .map(|row| {
@@ -152,17 +155,20 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// The database is away.
+    /// The database is away, or silent for seconds.
     pub async fn note_api_keys_used(&self, key_ids: &[String]) -> Result<(), StoreError> {
-        sqlx::query!(
-            r#"
-            UPDATE public.api_keys SET last_use_time = clock_timestamp()
-             WHERE key_id = ANY ($1::text[])
-            "#,
-            key_ids
-        )
-        .execute(&mut *self.directories().acquire().await?)
-        .await?;
-        Ok(())
+        promptly(async {
+            let mut connection = self.directories().acquire().await?;
+            let noted = sqlx::query!(
+                r#"
+                UPDATE public.api_keys SET last_use_time = clock_timestamp()
+                 WHERE key_id = ANY ($1::text[])
+                "#,
+                key_ids
+            );
+            noted.execute(&mut *connection).await?;
+            Ok(())
+        })
+        .await
     }
 }

@@ -132,12 +132,12 @@ impl Database {
     ///
     /// It is away.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        let asked = async {
+        promptly(async {
             let mut connection = self.directories.acquire().await?;
             sqlx::query!("SELECT 1 AS one").fetch_one(&mut *connection).await?;
             Ok(())
-        };
-        time::timeout(ACQUIRE_TIMEOUT, asked).await.unwrap_or_else(|_| Err(StoreError::timed_out()))
+        })
+        .await
     }
 
     /// Closes the pool of the directories.
@@ -156,6 +156,16 @@ impl Cell {
     pub async fn close(&self) {
         self.pool.close().await;
     }
+}
+
+/// What a server asks over and over, with nobody who waits for it: no answer
+/// within seconds is none. Where the network went silent, TCP itself gives up
+/// only after a quarter of an hour.
+pub(super) fn promptly<T>(
+    asked: impl Future<Output = Result<T, StoreError>>,
+) -> impl Future<Output = Result<T, StoreError>> {
+    let limited = time::timeout(ACQUIRE_TIMEOUT, Box::pin(asked));
+    async move { limited.await.unwrap_or_else(|_| Err(StoreError::timed_out())) }
 }
 
 /// Turns the current transaction to a cell: unqualified names mean its tables,

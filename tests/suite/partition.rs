@@ -11,8 +11,9 @@ use std::{
 
 use creditgate::{
     clock::Clock,
-    config::{Secret, Settings},
+    config::{Auth, Secret, Settings},
     proto,
+    server::keys::{self, KeyRequest, Scope},
 };
 use sqlx::postgres::PgConnectOptions;
 use tokio::{
@@ -20,6 +21,8 @@ use tokio::{
     net::{TcpListener, UnixStream},
     sync::watch,
 };
+
+use tonic::Code;
 
 use crate::harness::{TestDb, TestServer, eventually, settings};
 
@@ -237,6 +240,44 @@ async fn a_silence_between_two_reads_costs_seconds() {
         println!("ping {fatal}: reads are back after {:?}", begun.elapsed());
     }
     assert!(proxy.pings.met.load(Relaxed) >= 2, "no connection fell silent");
+    server.finish().await;
+    db.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_revoked_during_a_silence_is_refused_within_seconds_of_its_end() {
+    let db = TestDb::new().await;
+    let proxy = Proxy::before(&db).await;
+    let owner = Settings { database_url: Some(Secret::new(db.owner_url())), ..Settings::default() };
+    let (scopes, accounts) = (vec![Scope::Viewer], None);
+    let request = KeyRequest { name: "test".to_owned(), scopes, accounts, lifetime: None };
+    let key = keys::create(&owner, &request).await.unwrap();
+    let settings = Settings {
+        database_url: Some(Secret::new(proxy.url(&db))),
+        auth: Auth::Keys,
+        ..settings(&db)
+    };
+    let server = TestServer::with(&settings, Clock::Database).await;
+    // Not a viewer's call: a key that is known hears so without a look at the database.
+    let code = async || {
+        let mut request = tonic::Request::new(proto::ReserveRequest::default());
+        let shown = format!("Bearer {}", key.reveal()).parse().unwrap();
+        request.metadata_mut().insert("authorization", shown);
+        server.gate().reserve(request).await.unwrap_err().code()
+    };
+    assert_eq!(code().await, Code::PermissionDenied);
+    // The network goes silent while keys are being read.
+    let mut lock = db.owner.begin().await.unwrap();
+    sqlx::query("LOCK TABLE public.api_keys").execute(&mut *lock).await.unwrap();
+    let reading = "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+                    WHERE NOT granted AND d.datname = current_database()";
+    eventually("keys are being read", async || db.count(reading).await == 1).await;
+    proxy.cut();
+    lock.rollback().await.unwrap();
+    assert!(keys::revoke(&owner, key.id()).await.unwrap());
+    assert_eq!(code().await, Code::PermissionDenied, "what was known stays good");
+    proxy.heal();
+    eventually("the key is refused", async || code().await == Code::Unauthenticated).await;
     server.finish().await;
     db.finish().await;
 }
