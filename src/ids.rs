@@ -4,11 +4,14 @@
 //! Ids that callers choose are text of `[A-Za-z0-9._:-]`: safe in a log line, a
 //! URL, a shell and a `COLLATE "C"` key, and the same bytes everywhere.
 
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use uuid::Uuid;
 
 use crate::clock::Timestamp;
+
+/// The accounts that somebody sees; `None` for all.
+pub type SeenAccounts = Option<Arc<BTreeSet<AccountId>>>;
 
 /// Why a text is no identifier.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -37,4 +37,23 @@ pub mod proto {
 
     /// The contract's descriptors, for reflection.
     pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
+    /// The paths of all calls, such as `/creditgate.v1.GateService/Reserve`: those
+    /// of services that are not served yet, too.
+    #[must_use]
+    pub fn calls() -> Vec<String> {
+        use prost::Message;
+        let set = prost_types::FileDescriptorSet::decode(DESCRIPTORS).unwrap_or_default();
+        let mut calls = Vec::new();
+        for file in &set.file {
+            for service in &file.service {
+                for method in &service.method {
+                    let (package, service, method) =
+                        (file.package(), service.name(), method.name());
+                    calls.push(format!("/{package}.{service}/{method}"));
+                }
+            }
+        }
+        calls
+    }
 }

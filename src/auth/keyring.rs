@@ -5,7 +5,7 @@
 //! asks for can be done.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::HashMap,
     sync::{
         Arc, RwLock,
         atomic::{AtomicBool, Ordering},
@@ -21,7 +21,7 @@ use super::{
     scope::{self, Scope},
 };
 use crate::{
-    ids::AccountId,
+    ids::{AccountId, SeenAccounts},
     store::{Database, StoreError, api_keys::StoredKey},
 };
 
@@ -66,16 +66,13 @@ impl Denied {
     }
 }
 
-/// The accounts that a caller sees; `None` for all.
-pub type Accounts = Option<Arc<BTreeSet<AccountId>>>;
-
 /// Who makes a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
     /// What ledger entries name.
     pub actor: String,
     /// What it sees.
-    pub accounts: Accounts,
+    pub accounts: SeenAccounts,
 }
 
 /// A key as this replica knows it.
@@ -83,7 +80,8 @@ pub struct Caller {
 struct Known {
     hash: [u8; 32],
     scopes: Vec<Scope>,
-    accounts: Accounts,
+    /// Who calls with it.
+    caller: Caller,
     is_expired: bool,
     is_revoked: bool,
     /// Since it was noted last.
@@ -145,14 +143,13 @@ impl Keyring {
             let wanted = wanted.iter().copied().chain([Scope::Operator]).collect();
             return Err(Denied::Scope { wanted });
         }
-        if found.accounts.is_some() && !scope::is_of_one_account(path) {
+        if found.caller.accounts.is_some() && !scope::is_of_one_account(path) {
             return Err(Denied::Bound);
         }
         if !found.is_used.load(Ordering::Relaxed) {
             found.is_used.store(true, Ordering::Relaxed);
         }
-        let accounts = found.accounts.clone();
-        Ok(Caller { actor: format!("key:{}", key.id()), accounts })
+        Ok(found.caller.clone())
     }
 
     /// Reads keys again, and notes their use, until `stop`.
@@ -198,14 +195,16 @@ impl Keyring {
             let StoredKey { key_id, secret_hash, is_expired, is_revoked, .. } = &key;
             let Some(id) = KeyId::new(key_id) else { continue };
             let is_used = before.get(&id).is_some_and(|key| key.is_used.load(Ordering::Relaxed));
+            // An id that is none is no account's: the key sees the others.
+            let accounts = key
+                .account_ids
+                .as_ref()
+                .map(|ids| Arc::new(ids.iter().filter_map(|id| AccountId::new(id).ok()).collect()));
             let known = Known {
                 hash: *secret_hash,
                 // A scope that a later release knows gives nothing here.
                 scopes: key.scopes.iter().filter_map(|name| Scope::from_name(name)).collect(),
-                // An id that is none is no account's: the key sees the others.
-                accounts: key.account_ids.as_ref().map(|ids| {
-                    Arc::new(ids.iter().filter_map(|id| AccountId::new(id).ok()).collect())
-                }),
+                caller: Caller { actor: format!("key:{id}"), accounts },
                 is_expired: *is_expired,
                 is_revoked: *is_revoked,
                 is_used: AtomicBool::new(is_used),

@@ -10,5 +10,5 @@ pub mod keyring;
 pub mod scope;
 
 pub use key::{ApiKey, KeyId};
-pub use keyring::{Accounts, Caller, Denied, Keyring};
+pub use keyring::{Caller, Denied, Keyring};
 pub use scope::Scope;

@@ -103,23 +103,8 @@ pub fn may(scopes: &[Scope], path: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use prost::Message;
-    use prost_types::FileDescriptorSet;
-
     use super::*;
-
-    fn calls() -> Vec<String> {
-        let set = FileDescriptorSet::decode(crate::proto::DESCRIPTORS).unwrap();
-        let ours = set.file.iter().filter(|file| file.package() == "creditgate.v1");
-        ours.flat_map(|file| &file.service)
-            .flat_map(|service| {
-                let path = |method: &prost_types::MethodDescriptorProto| {
-                    format!("/creditgate.v1.{}/{}", service.name(), method.name())
-                };
-                service.method.iter().map(path).collect::<Vec<_>>()
-            })
-            .collect()
-    }
+    use crate::proto::calls;
 
     #[test]
     fn every_call_of_the_contract_says_whose_it_is() {

@@ -42,6 +42,14 @@ fn broken(error: IdError) -> BenchError {
     BenchError::Other(format!("an id of the bench's own {error}"))
 }
 
+/// What the bench asks for is never refused, and nothing has to be read for it.
+fn halted(halt: Halt) -> BenchError {
+    match halt {
+        Halt::Refused(refusal) => BenchError::Other(refusal.to_string()),
+        Halt::Missing(missing) => BenchError::Other(format!("{missing:?} is missing")),
+    }
+}
+
 /// One kind of scan, and accounts without a plan may have it.
 ///
 /// # Errors
@@ -218,10 +226,7 @@ fn granted(
         };
         let before = AccountState::new(new_account(account_id.clone(), now));
         let mut after = before.clone();
-        decide(&mut after, &command, &context).map_err(|halt| match halt {
-            Halt::Refused(refusal) => BenchError::Other(refusal.to_string()),
-            Halt::Missing(missing) => BenchError::Other(format!("{missing:?} is missing")),
-        })?;
+        decide(&mut after, &command, &context).map_err(halted)?;
         states.insert(account_id, (before, after));
     }
     Ok(states)

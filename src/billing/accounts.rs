@@ -95,7 +95,7 @@ impl Billing {
         let mut page = detached(async move {
             let ids = database.account_ids(after.as_ref(), limit).await?;
             let mut page = Vec::with_capacity(ids.len());
-            for cell in &cells {
+            for cell in cells.iter() {
                 let here: Vec<AccountId> = ids
                     .iter()
                     .filter(|(_, cell_id)| *cell_id == cell.cell_id)

@@ -69,7 +69,7 @@ impl Billing {
         let found = detached(async move {
             let homes = database.cells_of(&account_ids).await?;
             let mut found = Vec::with_capacity(homes.len());
-            for cell in &cells {
+            for cell in cells.iter() {
                 let here: Vec<AccountId> = account_ids
                     .iter()
                     .filter(|account_id| homes.get(account_id.as_str()) == Some(&cell.cell_id))
@@ -161,7 +161,7 @@ impl Billing {
             account_ids.dedup();
             let homes = database.cells_of(&account_ids).await?;
             let mut found = Vec::new();
-            for cell in &cells {
+            for cell in cells.iter() {
                 let here: Vec<(AccountId, OperationId)> = keys
                     .iter()
                     .filter(|(account_id, _)| homes.get(account_id.as_str()) == Some(&cell.cell_id))

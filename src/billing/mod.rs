@@ -8,11 +8,11 @@ mod inbox;
 mod provider;
 mod top_ups;
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use crate::{
     domain::{catalog_check::Violation, command::Refusal},
-    ids::{AccountId, PlanName},
+    ids::{AccountId, PlanName, SeenAccounts},
     ledger::{Ledger, LedgerError},
     store::{Cell, Database},
 };
@@ -68,7 +68,7 @@ impl BillingError {
 #[derive(Debug, Clone)]
 pub struct Billing {
     database: Database,
-    cells: Vec<Cell>,
+    cells: Arc<[Cell]>,
     ledger: Ledger,
 }
 
@@ -84,7 +84,7 @@ impl Billing {
     /// The same for somebody who sees these accounts alone: see
     /// [`Ledger::seen_by`].
     #[must_use]
-    pub fn seen_by(&self, accounts: Option<Arc<BTreeSet<AccountId>>>) -> Self {
+    pub fn seen_by(&self, accounts: SeenAccounts) -> Self {
         Self { ledger: self.ledger.seen_by(accounts), ..self.clone() }
     }
 }

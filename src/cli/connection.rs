@@ -1,6 +1,9 @@
 //! The options that say which gate to call, and how long to wait for it.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::Args;
 
@@ -72,9 +75,7 @@ impl Connection {
         };
         let mut builder = Client::builder(&self.addr).policy(policy);
         if let Some(path) = &self.ca_file {
-            let name = format!("read the authority in {}", path.display());
-            let pem = std::fs::read_to_string(path).map_err(|error| CliError::io(&name, error))?;
-            builder = builder.authority(&pem);
+            builder = builder.authority(&read("the authority", path)?);
         }
         Ok(match self.key()? {
             Some(key) => builder.key(key.reveal())?.lazy()?,
@@ -86,13 +87,15 @@ impl Connection {
     /// list of processes.
     fn key(&self) -> Result<Option<Secret>, CliError> {
         let text = match &self.key_file {
-            Some(path) => {
-                let name = format!("read the key in {}", path.display());
-                std::fs::read_to_string(path).map_err(|error| CliError::io(&name, error))?
-            }
+            Some(path) => read("the key", path)?,
             None => std::env::var(KEY_VARIABLE).unwrap_or_default(),
         };
         let key = text.trim();
         Ok((!key.is_empty()).then(|| Secret::new(key)))
     }
+}
+
+fn read(what: &str, path: &Path) -> Result<String, CliError> {
+    let failed = |error| CliError::io(format!("read {what} in {}", path.display()), error);
+    std::fs::read_to_string(path).map_err(failed)
 }

@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 
 use super::{
     command::{OperationKey, Refusal},
-    credit::{Balance, Lot, LotPortion},
+    credit::{Balance, Lot, LotPortion, take},
     entry::{Entry, EntryKind, HASH_VERSION},
     payment::{KnownAdjustment, Purchase, TopUp},
     reservation::Reservation,
@@ -287,17 +287,7 @@ impl AccountState {
     /// caller has seen that so many are available.
     #[must_use]
     pub fn pick(&self, credit_type: &CreditType, credits: i64) -> Vec<LotPortion> {
-        let mut left = credits;
-        let mut portions = Vec::new();
-        for lot in self.open_lots(credit_type) {
-            if left == 0 {
-                break;
-            }
-            let taken = lot.remaining.min(left);
-            left -= taken;
-            portions.push(LotPortion { lot_id: lot.lot_id, credits: taken });
-        }
-        portions
+        take(self.open_lots(credit_type), credits)
     }
 
     /// Moves credits: the one place where a balance, the lots and the ledger

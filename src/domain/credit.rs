@@ -138,6 +138,22 @@ pub struct LotPortion {
     pub credits: i64,
 }
 
+/// Up to so many of the credits that lots have left, in the order given.
+#[must_use]
+pub fn take<'l>(lots: impl IntoIterator<Item = &'l Lot>, credits: i64) -> Vec<LotPortion> {
+    let mut left = credits;
+    let mut portions = Vec::new();
+    for lot in lots {
+        if left == 0 {
+            break;
+        }
+        let taken = lot.remaining.min(left);
+        left -= taken;
+        portions.push(LotPortion { lot_id: lot.lot_id, credits: taken });
+    }
+    portions
+}
+
 /// What portions add up to.
 #[must_use]
 pub fn total(portions: &[LotPortion]) -> i64 {

@@ -2,7 +2,7 @@
 
 use tonic::Request;
 
-use crate::auth::{Accounts, Caller};
+use crate::{auth::Caller, ids::SeenAccounts};
 
 /// The actor of a request's commands: the name of the key that it came with, left
 /// in the request's extensions by whoever has checked it.
@@ -14,7 +14,7 @@ pub fn actor<T>(request: &Request<T>) -> String {
 
 /// The accounts that a request's caller sees; `None` for all.
 #[must_use]
-pub fn seen<T>(request: &Request<T>) -> Accounts {
+pub fn seen<T>(request: &Request<T>) -> SeenAccounts {
     request.extensions().get::<Caller>().and_then(|caller| caller.accounts.clone())
 }
 

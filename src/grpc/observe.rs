@@ -9,8 +9,6 @@ use std::{
     time::Instant,
 };
 
-use prost::Message;
-use prost_types::FileDescriptorSet;
 use tonic::{
     Code, Status,
     codegen::http::{Request, Response},
@@ -30,18 +28,7 @@ impl ObserveLayer {
     /// choose freely, is counted as "other": labels stay few.
     #[must_use]
     pub fn new() -> Self {
-        let set = FileDescriptorSet::decode(proto::DESCRIPTORS).unwrap_or_default();
-        let mut methods = HashSet::new();
-        for file in &set.file {
-            for service in &file.service {
-                for method in &service.method {
-                    let (package, service, method) =
-                        (file.package(), service.name(), method.name());
-                    methods.insert(format!("/{package}.{service}/{method}"));
-                }
-            }
-        }
-        Self { methods: Arc::new(methods) }
+        Self { methods: Arc::new(proto::calls().into_iter().collect()) }
     }
 }
 

@@ -17,7 +17,7 @@ pub(crate) use reads::detached;
 pub mod verify;
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::HashMap,
     hash::{DefaultHasher, Hash, Hasher},
     sync::{Arc, RwLock},
 };
@@ -30,7 +30,7 @@ pub use crate::store::queries::{EntryQuery, LotKey, LotQuery, ReservationKey, Re
 use crate::{
     clock::Clock,
     domain::command::{Action, Command, Outcome, Refusal},
-    ids::AccountId,
+    ids::{AccountId, SeenAccounts},
     store::{Cell, CellId, Database, StoreError},
 };
 use queue::Queued;
@@ -102,8 +102,8 @@ impl Default for LedgerOptions {
 #[derive(Debug, Clone)]
 pub struct Ledger {
     inner: Arc<Inner>,
-    /// The accounts that there are for whoever holds this; `None` for all.
-    seen: Option<Arc<BTreeSet<AccountId>>>,
+    /// The accounts that there are for whoever holds this.
+    seen: SeenAccounts,
 }
 
 #[derive(Debug)]
@@ -168,7 +168,7 @@ impl Ledger {
     /// The same ledger for somebody who sees these accounts alone: whatever is
     /// asked of another is answered as if it did not exist, and as fast.
     #[must_use]
-    pub fn seen_by(&self, accounts: Option<Arc<BTreeSet<AccountId>>>) -> Self {
+    pub fn seen_by(&self, accounts: SeenAccounts) -> Self {
         Self { inner: Arc::clone(&self.inner), seen: accounts }
     }
 

@@ -24,7 +24,7 @@ use tonic::{
 use tonic_types::StatusExt;
 
 use self::calls::{Call, Raw, calls};
-use crate::harness::{TestDb, TestServer, settings, shop};
+use crate::harness::{TABLES, TestDb, TestServer, settings, shop};
 
 /// As long as each other: an answer's length tells nothing either.
 const OWN: &str = "acc_own_one";
@@ -100,18 +100,7 @@ async fn bound(db: &TestDb) -> (TestServer, MetadataValue<Ascii>) {
 /// All that the foreign account has, in every table.
 async fn belongings(db: &TestDb) -> i64 {
     let mut sum = 0_i64;
-    for table in [
-        "accounts",
-        "balances",
-        "lots",
-        "reservations",
-        "ledger_entries",
-        "operations",
-        "subscriptions",
-        "top_ups",
-        "projects",
-        "notices",
-    ] {
+    for table in TABLES.into_iter().chain(["projects"]) {
         let hashes = format!(
             "SELECT coalesce(sum(hashtextextended(t::text, 0)::numeric % 1000000007), 0)::bigint
                FROM {table} t WHERE account_id = '{FOREIGN}'"

@@ -19,7 +19,7 @@ use proptest::{
     test_runner::TestRunner,
 };
 
-use crate::harness::{TestDb, words::grant};
+use crate::harness::{TABLES, TestDb, words::grant};
 
 #[path = "../../src/domain/tests/generate.rs"]
 mod generate;
@@ -187,21 +187,7 @@ impl Stage {
     /// and the hashes over them.
     async fn rows(&self) -> String {
         let mut all = String::new();
-        for table in [
-            "accounts",
-            "balances",
-            "lots",
-            "reservations",
-            "ledger_entries",
-            "operations",
-            "notices",
-            "subscriptions",
-            "top_ups",
-            "transactions",
-            "purchases",
-            "adjustments",
-            "applied_events",
-        ] {
+        for table in TABLES {
             // What takes credits back of a lot is keyed by the lot.
             let query = format!(
                 "SELECT coalesce(string_agg(line, E'\\n' ORDER BY line), '') FROM (

@@ -11,8 +11,6 @@ use creditgate::{
         keys::{self, ApiKey, KeyRequest, Scope},
     },
 };
-use prost::Message;
-use prost_types::FileDescriptorSet;
 use tokio_util::sync::CancellationToken;
 use tonic::{
     Code, Request, Status,
@@ -53,16 +51,8 @@ fn bearer(key: &ApiKey) -> Option<MetadataValue<Ascii>> {
 
 /// All calls that are served.
 fn served() -> Vec<String> {
-    let set = FileDescriptorSet::decode(proto::DESCRIPTORS).unwrap();
-    let mut calls = Vec::new();
-    for service in set.file.iter().flat_map(|file| &file.service) {
-        if service.name() == "EventService" {
-            continue;
-        }
-        for method in &service.method {
-            calls.push(format!("/creditgate.v1.{}/{}", service.name(), method.name()));
-        }
-    }
+    let mut calls = proto::calls();
+    calls.retain(|path| !path.contains("EventService"));
     calls
 }
 

@@ -11,11 +11,11 @@ use chrono::TimeDelta;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{SCAN_KIND, broken};
+use super::{SCAN_KIND, broken, halted};
 use crate::{
     bench::BenchError,
     domain::{
-        account::{AccountState, Halt},
+        account::AccountState,
         catalog::Catalog,
         command::{Action, Command, Reserve},
         context::Context,
@@ -74,10 +74,7 @@ impl History {
                 let context = Context { now: time, catalog, new_lot_id: LotId::generate };
                 let account_id = state.account.account_id.clone();
                 let command = Command { account_id, actor: "bench".to_owned(), action };
-                decide(state, &command, &context).map_err(|halt| match halt {
-                    Halt::Refused(refusal) => BenchError::Other(refusal.to_string()),
-                    Halt::Missing(missing) => BenchError::Other(format!("{missing:?} is missing")),
-                })?;
+                decide(state, &command, &context).map_err(halted)?;
             }
             for (_, reservation) in std::mem::take(&mut state.reservations) {
                 self.reservation(state, &reservation);

@@ -8,7 +8,7 @@ use crate::{
         account::{AccountState, Cause, Operation},
         command::{OperationKey, OperationKind, Refusal},
         context::Context,
-        credit::{Lot, LotPortion, LotSource, split, total},
+        credit::{Lot, LotPortion, LotSource, take, total},
         entry::EntryKind,
         grants::{self, NewLot},
         provider::ProviderEvent,
@@ -48,7 +48,7 @@ pub(super) fn plan(
             return Err(Refusal::LotMissing { operation_id });
         };
         let (kind, what) = if *change > 0 {
-            let revoked = what_is_left(state, *lot_id, *change);
+            let revoked = what_is_left(state, lot, *change);
             let owed = change - total(&revoked);
             (OperationKind::Reversal, What::Take { revoked, owed })
         } else {
@@ -68,15 +68,11 @@ pub(super) fn plan(
 
 /// Up to so many of the credits that a lot still has, and of those that live on
 /// elsewhere since it expired.
-fn what_is_left(state: &AccountState, root: LotId, credits: i64) -> Vec<LotPortion> {
-    let mut open: Vec<&Lot> =
-        state.lots.values().filter(|lot| lot.root() == root && lot.remaining > 0).collect();
-    open.sort_by(|a, b| a.origin.is_some().cmp(&b.origin.is_some()).then(a.burn_order(b)));
-    let all: Vec<LotPortion> = open
-        .into_iter()
-        .map(|lot| LotPortion { lot_id: lot.lot_id, credits: lot.remaining })
-        .collect();
-    split(&all, credits).0
+fn what_is_left(state: &AccountState, root: &Lot, credits: i64) -> Vec<LotPortion> {
+    let mut open = state.open_lots(&root.credit_type);
+    open.retain(|lot| lot.root() == root.lot_id);
+    open.sort_by_key(|lot| lot.origin.is_some());
+    take(open, credits)
 }
 
 impl Move {

@@ -29,11 +29,11 @@ use crate::{
 #[derive(Debug)]
 pub struct LaneConnection {
     connection: PgConnection,
-    /// The transaction that the last commit has begun, and that nothing has used
-    /// yet: it holds no lock, no snapshot and no id.
-    chained: Option<&'static str>,
     /// What began the transaction that is open, or the last one.
     begun: &'static str,
+    /// True while the transaction that the last commit has begun is unused: it
+    /// holds no lock, no snapshot and no id.
+    is_chained: bool,
 }
 
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
@@ -68,7 +68,7 @@ impl LaneConnection {
     ///
     /// The database is away.
     pub async fn connect(cell: &Cell) -> Result<Self, StoreError> {
-        Ok(Self { connection: cell.connect_lane().await?, chained: None, begun: BEGIN })
+        Ok(Self { connection: cell.connect_lane().await?, begun: BEGIN, is_chained: false })
     }
 
     /// Begins a batch that writes.
@@ -92,8 +92,8 @@ impl LaneConnection {
 
     /// Takes the transaction that the last commit has begun, or begins one.
     async fn enter(&mut self, begin: &'static str) -> Result<(), StoreError> {
-        if self.chained == Some(begin) {
-            self.chained = None;
+        if self.is_chained && self.begun == begin {
+            self.is_chained = false;
             return Ok(());
         }
         self.rest().await?;
@@ -193,7 +193,7 @@ impl LaneConnection {
     /// As of [`commit`](Self::commit).
     pub async fn commit_and_chain(&mut self) -> Result<(), StoreError> {
         self.connection.execute("COMMIT AND CHAIN").await?;
-        self.chained = Some(self.begun);
+        self.is_chained = true;
         Ok(())
     }
 
@@ -203,7 +203,7 @@ impl LaneConnection {
     ///
     /// Of the connection: then it must not be used again.
     pub async fn rest(&mut self) -> Result<(), StoreError> {
-        if self.chained.is_some() {
+        if self.is_chained {
             self.rollback().await?;
         }
         Ok(())
@@ -216,7 +216,7 @@ impl LaneConnection {
     /// Of the connection: then it must not be used again.
     pub async fn rollback(&mut self) -> Result<(), StoreError> {
         self.connection.execute("ROLLBACK").await?;
-        self.chained = None;
+        self.is_chained = false;
         Ok(())
     }
 

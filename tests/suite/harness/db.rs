@@ -15,6 +15,23 @@ use uuid::Uuid;
 /// The role that serves in tests: one for all databases of the server.
 const ROLE: &str = "creditgate_app";
 
+/// The tables in which commands leave rows of an account.
+pub const TABLES: [&str; 13] = [
+    "accounts",
+    "balances",
+    "lots",
+    "reservations",
+    "ledger_entries",
+    "operations",
+    "notices",
+    "subscriptions",
+    "top_ups",
+    "transactions",
+    "purchases",
+    "adjustments",
+    "applied_events",
+];
+
 /// The database that all others are copies of: migrated once a process.
 static TEMPLATE: OnceCell<String> = OnceCell::const_new();
 

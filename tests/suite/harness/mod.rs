@@ -6,7 +6,7 @@ mod server;
 pub mod shop;
 pub mod words;
 
-pub use db::TestDb;
+pub use db::{TABLES, TestDb};
 pub use server::{TestServer, catalog, settings};
 
 use std::time::{Duration, Instant};
