@@ -13,6 +13,7 @@ extern crate self as creditgate;
 pub mod auth;
 pub mod bench;
 pub mod billing;
+pub mod checkpoint;
 pub mod cli;
 pub mod client;
 pub mod clock;

@@ -95,7 +95,8 @@ impl Connection {
     }
 }
 
-fn read(what: &str, path: &Path) -> Result<String, CliError> {
+/// A file's text.
+pub(super) fn read(what: &str, path: &Path) -> Result<String, CliError> {
     let failed = |error| CliError::io(format!("read {what} in {}", path.display()), error);
     std::fs::read_to_string(path).map_err(failed)
 }

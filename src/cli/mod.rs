@@ -8,6 +8,7 @@ mod bench;
 mod catalog;
 pub mod catalog_file;
 mod check;
+mod checkpoint;
 mod connection;
 mod credits;
 mod dev;
@@ -27,6 +28,7 @@ mod reserve;
 mod run;
 mod serve;
 mod settle;
+mod statement;
 mod subscription;
 mod table;
 mod top_up;
@@ -82,8 +84,15 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Bring a database's schema up to date.
     Migrate(migrate::MigrateArgs),
-    /// Recompute the books, and say what does not agree.
+    /// Recompute the books, or check a statement, and say what does not agree.
+    #[command(after_help = verify::EXAMPLES)]
     Verify(verify::VerifyArgs),
+    /// Write down what all books are now, signed: to be kept elsewhere.
+    #[command(after_help = checkpoint::EXAMPLES)]
+    Checkpoint(checkpoint::CheckpointArgs),
+    /// Write one account's ledger to a file that its owner can check.
+    #[command(after_help = statement::EXAMPLES)]
+    Statement(statement::StatementArgs),
     /// Measure how fast the gate is, beside what people would use instead.
     #[command(long_about = bench::LONG_ABOUT)]
     Bench(Box<bench::BenchArgs>),
@@ -184,6 +193,8 @@ fn execute(cli: Cli) -> Result<Outcome, CliError> {
             Command::Serve(args) => Box::pin(serve::run(args)).await,
             Command::Migrate(args) => Box::pin(migrate::run(&out, args)).await,
             Command::Verify(args) => Box::pin(verify::run(&out, args)).await,
+            Command::Checkpoint(args) => Box::pin(checkpoint::run(&out, args)).await,
+            Command::Statement(args) => Box::pin(statement::run(&out, args)).await,
             Command::Bench(args) => Box::pin(bench::run(&out, *args)).await,
             Command::Key(command) => Box::pin(key::run(&out, command)).await,
             Command::Paddle(command) => Box::pin(paddle::run(&out, command)).await,

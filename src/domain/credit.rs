@@ -74,6 +74,18 @@ impl LotSource {
     pub fn from_number(number: i16) -> Option<Self> {
         Self::ALL.into_iter().find(|source| *source as i16 == number)
     }
+
+    /// Its name: the wire's, without its prefix.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Plan => "PLAN",
+            Self::TopUp => "TOP_UP",
+            Self::Trial => "TRIAL",
+            Self::Grant => "GRANT",
+            Self::Restored => "RESTORED",
+        }
+    }
 }
 
 /// Credits that came together and expire together.

@@ -1,6 +1,6 @@
 //! Ledger entries: one movement of credits each, chained by a hash.
 //!
-//! # The canonical form, version 1
+//! # The canonical form, version 2
 //!
 //! `hash = SHA-256(previous hash, 32 bytes, zeros before the first || form)`,
 //! where the form is these fields in this order:
@@ -13,11 +13,14 @@
 //!   none), reference, actor (texts); time;
 //! - the number of portions, and for each the lot's 16 bytes of id and the
 //!   credits moved, then what never changes about that lot: source and credits
-//!   it began with (numbers), expiry and creation (times), reference (text).
+//!   it began with (numbers), expiry and creation (times), reference (text), and
+//!   the 16 bytes of the lot that its credits were of first, zeros for none.
 //!
-//! So a lot whose expiry or source was changed shows in the chain too.
+//! So a lot whose expiry or source was changed shows in the chain too. Version 1
+//! ends each portion with the reference.
 
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 use super::credit::{Balance, Lot, LotPortion};
 use crate::{
@@ -25,8 +28,9 @@ use crate::{
     ids::{AccountId, CreditType, ReservationId},
 };
 
-/// The version of the canonical form that new entries are hashed with.
-pub const HASH_VERSION: i16 = 1;
+/// The version of the canonical form that new entries are hashed with. Of those
+/// before it there may be entries for ever.
+pub const HASH_VERSION: i16 = 2;
 
 /// What a ledger entry records. The numbers are the wire's and the database's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -83,6 +87,22 @@ impl EntryKind {
         Self::ALL.into_iter().find(|kind| *kind as i16 == number)
     }
 
+    /// Its name: the wire's, without its prefix.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Grant => "GRANT",
+            Self::Reserve => "RESERVE",
+            Self::Commit => "COMMIT",
+            Self::Restore => "RESTORE",
+            Self::LeaseExpire => "LEASE_EXPIRE",
+            Self::Refund => "REFUND",
+            Self::LotExpire => "LOT_EXPIRE",
+            Self::Revoke => "REVOKE",
+            Self::LateCommit => "LATE_COMMIT",
+        }
+    }
+
     /// What it does to a balance.
     #[must_use]
     pub fn effect(self) -> Effect {
@@ -133,7 +153,8 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// The hash that this entry must have after `previous`. `lot_of` finds the
+    /// The hash that this entry must have after `previous`, in the form of its
+    /// version. `lot_of` finds the
     /// lot of a portion; one that is missing is hashed by its id alone, which
     /// matches nothing that was ever written.
     #[must_use]
@@ -167,6 +188,9 @@ impl Entry {
                 form.time(lot.expire_time);
                 form.time(Some(lot.create_time));
                 form.text(&lot.reference);
+                if self.hash_version >= 2 {
+                    form.0.update(lot.origin.map_or(Uuid::nil(), |origin| origin.0).as_bytes());
+                }
             }
         }
         form.0.finalize().into()

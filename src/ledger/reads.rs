@@ -203,9 +203,8 @@ impl Ledger {
     pub async fn verify(&self, account_id: &AccountId) -> Result<VerifyReport, LedgerError> {
         let cell = self.cell_of(account_id).await?;
         let key = account_id.clone();
-        let books = detached(async move { cell.books(&key).await }).await?;
-        let books =
-            books.ok_or_else(|| Refusal::AccountNotFound { account_id: account_id.clone() })?;
-        Ok(verify::check(&books))
+        let report = detached(async move { verify::read(&cell, &key, &[]).await }).await?;
+        let not_found = || Refusal::AccountNotFound { account_id: account_id.clone() };
+        Ok(report.ok_or_else(not_found)?)
     }
 }

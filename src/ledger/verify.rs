@@ -20,9 +20,10 @@ use crate::{
     domain::{
         credit::{Lot, LotSource},
         entry::Entry,
+        head::Head,
     },
-    ids::{CreditType, LotId},
-    store::queries::AccountBooks,
+    ids::{AccountId, CreditType, LotId},
+    store::{Cell, StoreError, queries::AccountBooks},
 };
 
 /// The most findings that a report lists: books that are wrong throughout would
@@ -36,6 +37,34 @@ pub struct VerifyReport {
     pub entries: i64,
     /// What is wrong, for people; empty where all holds.
     pub findings: Vec<String>,
+}
+
+/// Reads an account's books and checks them, also against heads of before; `None`
+/// where there is no such account. A row that is not understood is a finding: this
+/// program has never written one.
+///
+/// # Errors
+///
+/// The database is away.
+pub async fn read(
+    cell: &Cell,
+    account_id: &AccountId,
+    heads: &[Head],
+) -> Result<Option<VerifyReport>, StoreError> {
+    match cell.books(account_id).await {
+        Ok(None) => Ok(None),
+        Ok(Some(books)) => {
+            let mut report = check(&books);
+            let gone = heads.iter().filter_map(|head| head.missing_from(&books.entries));
+            report.findings.extend(gone);
+            Ok(Some(report))
+        }
+        Err(StoreError::Corrupt(what)) => {
+            let findings = vec![format!("a row is not understood: {what}")];
+            Ok(Some(VerifyReport { entries: 0, findings }))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Checks an account's books.

@@ -1,6 +1,8 @@
 //! What is done to a database beside serving: migrate it, check its books.
 
-use super::ServerError;
+use std::collections::BTreeSet;
+
+use super::{ServerError, checkpoints::Heads};
 use crate::{
     config::Settings,
     ids::AccountId,
@@ -37,15 +39,23 @@ pub async fn migrate(settings: &Settings, plan: &Plan) -> Result<(), ServerError
 }
 
 /// Recomputes the books of one account, or of all. An account that does not
-/// exist is a finding.
+/// exist is a finding, and so is a row that is not understood. With the heads of a
+/// checkpoint, each ledger must have come by its own.
 ///
 /// # Errors
 ///
-/// No database, or a row in it that is not understood at all.
-pub async fn audit(settings: &Settings, only: Option<&AccountId>) -> Result<Audit, ServerError> {
+/// No database.
+pub async fn audit(
+    settings: &Settings,
+    only: Option<&AccountId>,
+    heads: Option<&Heads>,
+) -> Result<Audit, ServerError> {
     let database = Database::new(settings.database_url()?.reveal(), CONNECTIONS)?;
     database.check_schema().await?;
     let mut audit = Audit::default();
+    let mut lost: BTreeSet<&AccountId> =
+        heads.map_or(&[][..], Heads::all).iter().map(|head| &head.account_id).collect();
+    lost.retain(|account_id| only.is_none_or(|only| only == *account_id));
     for cell in database.cells().await? {
         if only.is_none() {
             for account in cell.orphans().await? {
@@ -60,12 +70,13 @@ pub async fn audit(settings: &Settings, only: Option<&AccountId>) -> Result<Audi
                 None => cell.account_ids(after.as_ref(), PAGE).await?,
             };
             for account_id in &page {
-                let Some(books) = cell.books(account_id).await? else { continue };
-                let report = verify::check(&books);
+                let of_it = heads.map_or(&[][..], |heads| heads.of(account_id));
+                let Some(report) = verify::read(&cell, account_id, of_it).await? else { continue };
                 audit.accounts += 1;
                 audit.entries += report.entries;
                 let found = report.findings.into_iter();
                 audit.findings.extend(found.map(|what| (account_id.to_string(), what)));
+                lost.remove(account_id);
             }
             if only.is_some() || page.is_empty() {
                 break;
@@ -73,6 +84,10 @@ pub async fn audit(settings: &Settings, only: Option<&AccountId>) -> Result<Audi
             after = page.last().cloned();
         }
         cell.close().await;
+    }
+    for account_id in lost {
+        let what = "is in the checkpoint, and there is no such account".to_owned();
+        audit.findings.push((account_id.to_string(), what));
     }
     if let Some(account_id) = only
         && audit.accounts == 0

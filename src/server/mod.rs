@@ -1,5 +1,6 @@
 //! The server: assembles the parts, runs them, drains them.
 
+pub mod checkpoints;
 pub mod import;
 mod inbox;
 pub mod keys;

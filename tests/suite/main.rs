@@ -11,6 +11,7 @@ mod billing_races;
 mod billing_rows;
 mod bound_keys;
 mod cells;
+mod checkpoints;
 mod harness;
 mod histories;
 mod http;

@@ -66,7 +66,8 @@ BEGIN
 
     v_now := greatest(clock_timestamp(), v_balance.last_entry_time);
     FOR v_lot IN
-        SELECT l.lot_id, l.source, l.credits, l.remaining, l.expire_time, l.create_time, l.reference
+        SELECT l.lot_id, l.source, l.credits, l.remaining, l.expire_time, l.create_time,
+               l.reference, l.origin_lot_id
           FROM lots l
          WHERE l.account_id COLLATE "POSIX" = p_account_id AND l.is_open
            AND l.credit_type = p_credit_type
@@ -83,7 +84,8 @@ BEGIN
         v_portions := v_portions || uuid_send(v_lot.lot_id) || int8send(v_taken)
             || int8send(v_lot.source) || int8send(v_lot.credits)
             || bench_time(v_lot.expire_time) || bench_time(v_lot.create_time)
-            || bench_text(v_lot.reference);
+            || bench_text(v_lot.reference)
+            || uuid_send(coalesce(v_lot.origin_lot_id, '00000000-0000-0000-0000-000000000000'));
         UPDATE lots l
            SET remaining = l.remaining - v_taken, is_open = l.remaining > v_taken
          WHERE l.account_id = p_account_id AND l.lot_id = v_lot.lot_id;
@@ -115,7 +117,7 @@ BEGIN
            account_id, credit_type, sequence, kind, hash_version, credits, available_after,
            reserved_after, spent_after, create_time, reservation_id, reference, actor, hash,
            lot_ids, lot_credits)
-    VALUES (p_account_id, p_credit_type, v_balance.sequence + 1, 2, 1, p_credits, available,
+    VALUES (p_account_id, p_credit_type, v_balance.sequence + 1, 2, 2, p_credits, available,
             reserved, v_balance.spent, v_now, p_reservation_id, p_scan_kind, p_actor, v_hash,
             v_lot_ids, v_credits);
     verdict := 'HELD';

@@ -62,10 +62,16 @@ fn hash(account: &str, previous: [u8; 32], entry: &Entry, lot: Option<&Lot>) -> 
 /// test fails, a new version of the form is due, not a new golden hash.
 #[test]
 fn the_canonical_form_does_not_drift() {
-    assert_eq!(hash("acc_42", [7; 32], &entry(), Some(&lot())), GOLDEN);
+    for (hash_version, golden) in GOLDEN {
+        let entry = Entry { hash_version, ..entry() };
+        assert_eq!(hash("acc_42", [7; 32], &entry, Some(&lot())), golden, "{hash_version}");
+    }
 }
 
-const GOLDEN: &str = "b19bfece0d2b4063125a10a2529bdd9882674fd246aea612c0de28ff55a1d59e";
+const GOLDEN: [(i16, &str); 2] = [
+    (1, "b19bfece0d2b4063125a10a2529bdd9882674fd246aea612c0de28ff55a1d59e"),
+    (2, "5b68147c4e68d8f4e12a2893569b6d0c5a26c97395e351415c85f6e3b80d4661"),
+];
 
 #[test]
 fn every_field_shows_in_the_hash() {
@@ -86,13 +92,14 @@ fn every_field_shows_in_the_hash() {
         |e| e.portions[0].lot_id = LotId(Uuid::nil()),
     ];
     type LotChange = fn(&mut Lot);
-    let lot_changes: [LotChange; 6] = [
+    let lot_changes: [LotChange; 7] = [
         |l| l.source = LotSource::Grant,
         |l| l.credits += 1,
         |l| l.expire_time = None,
         |l| l.expire_time = l.expire_time.map(|time| time + TimeDelta::days(1)),
         |l| l.create_time += TimeDelta::microseconds(1),
         |l| l.reference.push('x'),
+        |l| l.origin = Some(LotId(Uuid::from_u128(1))),
     ];
     let mut hashes = vec![
         hash("acc_42", [7; 32], &entry(), Some(&lot())),

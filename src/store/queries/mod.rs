@@ -4,6 +4,7 @@
 mod balances;
 mod due;
 mod entries;
+mod heads;
 mod imports;
 mod inbox;
 mod lots;

@@ -22,13 +22,14 @@ const fn room(name: &'static str, may: &'static [&'static str], why: &'static st
 const FREE: [&str; 3] = ["ids", "clock", "telemetry"];
 
 /// Rooms that do not exist yet have their row already.
-const ROOMS: [Room; 21] = [
+const ROOMS: [Room; 22] = [
     room("main", &["cli"], "the program parses, dispatches and exits"),
     room("ids", &[], "everything stands on it"),
     room("clock", &[], "everything stands on it"),
     room("telemetry", &["config"], "it is set up from the settings, and knows nothing else"),
     room("proto", &[], "it is generated"),
     room("domain", &[], "rules are values in, values out: whoever reads them needs nothing else"),
+    room("checkpoint", &["domain"], "whoever checks a statement has no gate and no database"),
     room("store", &["domain"], "statements carry out what was decided, and decide nothing"),
     room("ledger", &["domain", "store"], "the one door to credits does not know who knocks"),
     room("billing", &["domain", "ledger", "store"], "use cases are the same from every edge"),
@@ -58,8 +59,19 @@ const ROOMS: [Room; 21] = [
     room(
         "server",
         &[
-            "domain", "store", "ledger", "billing", "import", "paddle", "auth", "workers", "grpc",
-            "http", "config", "proto",
+            "domain",
+            "store",
+            "ledger",
+            "billing",
+            "checkpoint",
+            "import",
+            "paddle",
+            "auth",
+            "workers",
+            "grpc",
+            "http",
+            "config",
+            "proto",
         ],
         "it assembles the parts, and is no part of a command line",
     ),
