@@ -4,6 +4,7 @@
 use std::{
     fmt,
     net::SocketAddr,
+    num::NonZeroU32,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -87,6 +88,10 @@ pub struct Settings {
     /// The certificate's private key, as PEM.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls_key: Option<PathBuf>,
+    /// Calls a second that each key may make of one replica; more at once only after a
+    /// rest. Without it, any number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_limit: Option<NonZeroU32>,
     /// Lanes that write, for each cell. Fewer make larger batches, more use more of the
     /// database's cores.
     pub lanes: usize,
@@ -125,6 +130,7 @@ impl Default for Settings {
             auth: Auth::Loopback,
             tls_cert: None,
             tls_key: None,
+            rate_limit: None,
             lanes: 2,
             check_lanes: 2,
             queue: 4096,
@@ -142,13 +148,14 @@ impl Default for Settings {
 
 /// The settings that the environment may give: `CREDITGATE_` and the name in
 /// capitals. Other variables of that prefix belong to other commands.
-const NAMES: [&str; 17] = [
+const NAMES: [&str; 18] = [
     "database_url",
     "grpc_addr",
     "http_addr",
     "auth",
     "tls_cert",
     "tls_key",
+    "rate_limit",
     "lanes",
     "check_lanes",
     "queue",
@@ -182,6 +189,9 @@ pub enum ConfigError {
          key create`; or --auth anyone, where only your own scheduler can reach it"
     )]
     Open(SocketAddr),
+    /// A limit for each key, and no keys.
+    #[error("rate_limit is for each key: set --auth keys, or leave it out")]
+    Limitless,
     /// Of a certificate and its key one is missing.
     #[error("TLS takes both: --tls-cert and --tls-key")]
     HalfTls,
@@ -283,6 +293,9 @@ impl Settings {
     pub fn check_auth(&self) -> Result<(), ConfigError> {
         if self.auth == Auth::Loopback && !self.grpc_addr.ip().is_loopback() {
             return Err(ConfigError::Open(self.grpc_addr));
+        }
+        if self.rate_limit.is_some() && self.auth != Auth::Keys {
+            return Err(ConfigError::Limitless);
         }
         Ok(())
     }

@@ -6,6 +6,7 @@
 
 use std::{
     collections::HashMap,
+    num::NonZeroU32,
     sync::{
         Arc, RwLock,
         atomic::{AtomicBool, Ordering},
@@ -13,6 +14,10 @@ use std::{
     time::Duration,
 };
 
+use governor::{
+    DefaultKeyedRateLimiter, Quota, RateLimiter,
+    clock::{Clock, DefaultClock},
+};
 use tokio::time::{self, Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -44,6 +49,11 @@ pub enum Denied {
     Revoked,
     /// Its key sees some accounts alone, and the call is not about one of them.
     Bound,
+    /// Its key has called too often.
+    TooFast {
+        /// For how long it is to wait.
+        wait: Duration,
+    },
     /// Its key is for other calls.
     Scope {
         /// The scopes of which it takes one.
@@ -61,6 +71,7 @@ impl Denied {
             Self::Expired => "expired",
             Self::Revoked => "revoked",
             Self::Bound => "bound",
+            Self::TooFast { .. } => "too_fast",
             Self::Scope { .. } => "scope",
         }
     }
@@ -93,16 +104,23 @@ struct Known {
 pub struct Keyring {
     database: Database,
     known: Arc<RwLock<Arc<HashMap<KeyId, Known>>>>,
+    /// How often each key may call this replica: so often a second, and after a
+    /// rest as often at once.
+    limiter: Option<Arc<DefaultKeyedRateLimiter<KeyId>>>,
 }
 
 impl Keyring {
-    /// Reads all keys.
+    /// Reads all keys. Each may call so often a second; `None` for any number.
     ///
     /// # Errors
     ///
     /// The database is away.
-    pub async fn read(database: Database) -> Result<Self, StoreError> {
-        let keyring = Self { database, known: Arc::default() };
+    pub async fn read(
+        database: Database,
+        rate_limit: Option<NonZeroU32>,
+    ) -> Result<Self, StoreError> {
+        let limiter = |limit| Arc::new(RateLimiter::keyed(Quota::per_second(limit)));
+        let keyring = Self { database, known: Arc::default(), limiter: rate_limit.map(limiter) };
         keyring.refresh().await?;
         Ok(keyring)
     }
@@ -145,6 +163,12 @@ impl Keyring {
         }
         if found.caller.accounts.is_some() && !scope::is_of_one_account(path) {
             return Err(Denied::Bound);
+        }
+        // Of keys that there are alone, so that strangers fill no memory.
+        if let Some(Err(early)) = self.limiter.as_ref().map(|limits| limits.check_key(key.id())) {
+            return Err(Denied::TooFast {
+                wait: early.wait_time_from(DefaultClock::default().now()),
+            });
         }
         if !found.is_used.load(Ordering::Relaxed) {
             found.is_used.store(true, Ordering::Relaxed);

@@ -1,6 +1,6 @@
 //! `creditgate serve`: the server, on a database that exists.
 
-use std::path::PathBuf;
+use std::{num::NonZeroU32, path::PathBuf};
 
 use clap::Args;
 use serde::Serialize;
@@ -48,6 +48,11 @@ pub(super) struct ServeArgs {
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     #[serde(skip_serializing_if = "Option::is_none")]
     tls_key: Option<PathBuf>,
+    /// Calls a second that each key may make of this replica; with --auth keys
+    /// [default: any number].
+    #[arg(long, value_name = "CALLS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rate_limit: Option<NonZeroU32>,
     /// Lanes that write; more where the database has idle cores [default: 2].
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]

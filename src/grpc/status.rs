@@ -150,6 +150,12 @@ impl From<&Denied> for Problem {
                 "KEY_BOUND",
                 "the key sees some accounts alone: it can only make calls that name one of them",
             ),
+            Denied::TooFast { wait } => Self::new(
+                Code::ResourceExhausted,
+                "RATE_LIMITED",
+                "the key has called too often: nothing was done, try again",
+            )
+            .retry(*wait),
             Denied::Scope { wanted } => {
                 let names: Vec<&str> = wanted.iter().map(|scope| scope.name()).collect();
                 let wanted = names.join(", ");

@@ -264,8 +264,14 @@ impl Lane {
     }
 }
 
-/// Answers those that have waited too long; gives the others.
+/// Answers those that have waited too long, and drops those whose caller waits no
+/// longer: its deadline has passed, or it has cancelled. Gives the others.
 fn give_up(batch: Vec<Queued>) -> Vec<Queued> {
+    let (gone, batch): (Vec<_>, Vec<_>) = batch.into_iter().partition(Queued::is_abandoned);
+    if !gone.is_empty() {
+        metrics::counter!("creditgate_shed_total", "reason" => "caller_gone")
+            .increment(gone.len() as u64);
+    }
     let (late, rest): (Vec<_>, Vec<_>) = batch.into_iter().partition(Queued::is_out_of_patience);
     if !late.is_empty() {
         let count = late.len() as u64;

@@ -39,6 +39,12 @@ impl Queued {
         let _gone = self.reply.send(answer);
     }
 
+    /// True where nobody waits for the answer any more: what was not begun need not
+    /// be done. A retry finds nothing, or what an earlier try has done.
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.reply.is_closed()
+    }
+
     /// True where it has waited too long.
     pub(super) fn is_out_of_patience(&self) -> bool {
         self.since.elapsed() >= PATIENCE

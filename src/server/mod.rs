@@ -47,6 +47,9 @@ use crate::{
 const MAX_STREAMS: u32 = 1024;
 /// Resets that a connection may cause before it is closed (rapid reset).
 const MAX_RESETS: usize = 1024;
+/// How old a connection may become: callers then make another, which a balancer may
+/// send to a replica that was added meanwhile. Calls on it are still answered.
+const MAX_CONNECTION_AGE: Duration = Duration::from_secs(60 * 60);
 /// Bytes of headers of one call.
 const MAX_HEADERS: u32 = 16 * 1024;
 /// How often an idle connection is asked whether it lives, and for how long.
@@ -182,7 +185,7 @@ pub async fn start(
         tracing::warn!("there is no catalog yet, so no scan is known: `creditgate catalog apply`");
     }
     let keyring = match settings.auth {
-        Auth::Keys => Some(Keyring::read(database.clone()).await?),
+        Auth::Keys => Some(Keyring::read(database.clone(), settings.rate_limit).await?),
         Auth::Loopback | Auth::Anyone => None,
     };
     if keyring.as_ref().is_some_and(|keyring| keyring.good() == 0) {
@@ -271,6 +274,8 @@ impl Parts {
             .http2_max_header_list_size(MAX_HEADERS)
             .http2_keepalive_interval(Some(KEEPALIVE))
             .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+            .max_connection_age(MAX_CONNECTION_AGE)
+            .max_connection_age_grace(CALL_TIMEOUT)
             .timeout(CALL_TIMEOUT)
             .layer(grpc::ObserveLayer::new())
             .layer(grpc::GuardLayer::new(self.keyring.clone()))

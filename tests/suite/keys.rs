@@ -34,7 +34,7 @@ fn owner(db: &TestDb) -> Settings {
     Settings { database_url: Some(Secret::new(db.owner_url())), ..Settings::default() }
 }
 
-async fn make(db: &TestDb, scopes: &[Scope], lifetime: Option<Duration>) -> ApiKey {
+pub async fn make(db: &TestDb, scopes: &[Scope], lifetime: Option<Duration>) -> ApiKey {
     let scopes = scopes.to_vec();
     let request = KeyRequest { name: "test".to_owned(), scopes, accounts: None, lifetime };
     keys::create(&owner(db), &request).await.unwrap()
@@ -45,7 +45,7 @@ async fn guarded(db: &TestDb) -> TestServer {
     TestServer::with(&settings, Clock::Database).await
 }
 
-fn bearer(key: &ApiKey) -> Option<MetadataValue<Ascii>> {
+pub fn bearer(key: &ApiKey) -> Option<MetadataValue<Ascii>> {
     Some(format!("Bearer {}", key.reveal()).parse().unwrap())
 }
 
@@ -57,7 +57,7 @@ fn served() -> Vec<String> {
 }
 
 /// Makes a call with an empty request.
-async fn call(
+pub async fn call(
     channel: &Channel,
     path: &str,
     shown: Option<&MetadataValue<Ascii>>,
@@ -73,7 +73,7 @@ async fn call(
     grpc.unary(request, path, codec).await.map(|_| ())
 }
 
-fn reason(status: &Status) -> String {
+pub fn reason(status: &Status) -> String {
     status.get_error_details().error_info().unwrap().reason.clone()
 }
 

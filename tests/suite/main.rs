@@ -1,6 +1,7 @@
 //! Tests on a real PostgreSQL, a database for each. Run by `make test`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
 
+mod abuse;
 mod bad_billing;
 mod bad_input;
 mod bench;
@@ -18,6 +19,7 @@ mod http;
 mod import;
 mod keys;
 mod lanes;
+mod limits;
 mod one_index;
 mod paddle;
 mod pages;
