@@ -216,8 +216,8 @@ impl Statement {
         let Some(proof) = self.proofs.iter().find(|proof| proof.credit_type == *credit_type) else {
             // A ledger may have begun after the checkpoint; one that was there before
             // is in it.
-            let begun = checkpoint.time - SLACK;
-            if entries.first().is_some_and(|entry| entry.create_time < begun) {
+            let begun = checkpoint.time.checked_sub_signed(SLACK);
+            if entries.first().is_some_and(|entry| Some(entry.create_time) < begun) {
                 findings
                     .push(format!("{credit_type}: is older than the checkpoint, and not in it"));
             }

@@ -100,7 +100,7 @@ fn other(value: &Value, random: &mut SmallRng) -> Value {
         Value::Number(number) => {
             let number = number.as_i64().unwrap();
             let by = *[1, -1, 7, -number, number, 1_000_000].choose(random).unwrap();
-            json!(number.wrapping_add(by))
+            json!(number.wrapping_add(if by == 0 { 1 } else { by }))
         }
         Value::String(text) => {
             let mut text: Vec<char> = text.chars().collect();
@@ -305,6 +305,17 @@ async fn a_statement_agrees_as_it_was_made_and_with_no_value_of_it_changed() {
         let mut changed = document.clone();
         *changed.pointer_mut(path).unwrap() = other(value, &mut random);
         assert!(!agrees(&changed), "{path}: {value} -> {}", changed.pointer(path).unwrap());
+        let extremes = [
+            json!(i64::MAX),
+            json!(i64::MIN),
+            json!(""),
+            json!("+262142-12-31T23:59:59Z"),
+            json!("-262143-01-01T00:00:00Z"),
+            json!([]),
+        ];
+        let extreme = extremes.choose(&mut random).unwrap();
+        changed.pointer_mut(path).unwrap().clone_from(extreme);
+        assert!(extreme == value || !agrees(&changed), "{path}: {value} -> {extreme}");
     }
     for (list, vouched) in [("entries", ledger.vouched), ("lots", 1)] {
         for place in 0..usize::try_from(vouched).unwrap() {

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// The status line and body of a GET.
-async fn get(address: &str, path: &str) -> (String, String) {
+pub async fn get(address: &str, path: &str) -> (String, String) {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nHost: gate\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();

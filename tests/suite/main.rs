@@ -32,6 +32,7 @@ mod python_client;
 mod reaper;
 mod renewals;
 mod rooms;
+mod secrets;
 mod tampering;
 mod tls;
 mod upgrade;

@@ -8,5 +8,5 @@ mod inbox;
 mod library;
 mod outage;
 mod purchases;
-mod send;
+pub mod send;
 mod webhook;
