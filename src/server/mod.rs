@@ -155,6 +155,7 @@ pub async fn start(
     let (http_listener, http_addr) = listen(settings.http_addr).await?;
     let ended = CancellationToken::new();
     let routes = http::routes(readiness.clone(), metrics.clone()).merge(webhooks.routes());
+    let routes = http::with_headers(routes);
     let http =
         axum::serve(http_listener, routes).with_graceful_shutdown(ended.clone().cancelled_owned());
     let http = tokio::spawn(async move { http.await });

@@ -12,13 +12,39 @@ use crate::{
 
 /// The status line and body of a GET.
 pub async fn get(address: &str, path: &str) -> (String, String) {
+    let (head, body) = head_and_body(address, path).await;
+    (head.lines().next().unwrap().to_owned(), body)
+}
+
+async fn head_and_body(address: &str, path: &str) -> (String, String) {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nHost: gate\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut response = String::new();
     stream.read_to_string(&mut response).await.unwrap();
     let (head, body) = response.split_once("\r\n\r\n").unwrap();
-    (head.lines().next().unwrap().to_owned(), body.to_owned())
+    (head.to_owned(), body.to_owned())
+}
+
+#[tokio::test]
+async fn no_browser_makes_anything_of_an_answer() {
+    let db = TestDb::new().await;
+    let server = TestServer::start(&db).await;
+    for path in ["/livez", "/readyz", "/metrics", "/webhooks/paddle", "/nothing"] {
+        let (head, _) = head_and_body(&server.http_addr(), path).await;
+        for line in [
+            "x-content-type-options: nosniff",
+            "content-security-policy: default-src 'none'; frame-ancestors 'none'",
+            "referrer-policy: no-referrer",
+            "cache-control: no-store",
+        ] {
+            assert!(head.contains(line), "{path} lacks {line}:\n{head}");
+        }
+    }
+    let (head, _) = head_and_body(&server.http_addr(), "/metrics").await;
+    assert!(head.contains("content-type: text/plain; version=0.0.4"), "{head}");
+    server.finish().await;
+    db.finish().await;
 }
 
 #[tokio::test]
