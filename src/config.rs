@@ -92,6 +92,8 @@ pub struct Settings {
     /// rest. Without it, any number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate_limit: Option<NonZeroU32>,
+    /// gRPC connections at once; one more is closed.
+    pub max_connections: usize,
     /// Lanes that write, for each cell. Fewer make larger batches, more use more of the
     /// database's cores.
     pub lanes: usize,
@@ -131,6 +133,7 @@ impl Default for Settings {
             tls_cert: None,
             tls_key: None,
             rate_limit: None,
+            max_connections: 4096,
             lanes: 2,
             check_lanes: 2,
             queue: 4096,
@@ -148,7 +151,7 @@ impl Default for Settings {
 
 /// The settings that the environment may give: `CREDITGATE_` and the name in
 /// capitals. Other variables of that prefix belong to other commands.
-const NAMES: [&str; 18] = [
+const NAMES: [&str; 19] = [
     "database_url",
     "grpc_addr",
     "http_addr",
@@ -156,6 +159,7 @@ const NAMES: [&str; 18] = [
     "tls_cert",
     "tls_key",
     "rate_limit",
+    "max_connections",
     "lanes",
     "check_lanes",
     "queue",

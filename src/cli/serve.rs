@@ -53,6 +53,10 @@ pub(super) struct ServeArgs {
     #[arg(long, value_name = "CALLS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     rate_limit: Option<NonZeroU32>,
+    /// gRPC connections at once; one more is closed [default: 4096].
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_connections: Option<usize>,
     /// Lanes that write; more where the database has idle cores [default: 2].
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]

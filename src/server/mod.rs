@@ -1,6 +1,7 @@
 //! The server: assembles the parts, runs them, drains them.
 
 pub mod checkpoints;
+mod connections;
 pub mod import;
 mod inbox;
 pub mod keys;
@@ -20,7 +21,6 @@ use std::{
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{net::TcpListener, task::JoinHandle, time};
-use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 
@@ -301,15 +301,7 @@ impl Parts {
         ));
 
         let close = CancellationToken::new();
-        // Each connection's answers leave at once: they are small.
-        let incoming = TcpListenerStream::new(listener);
-        let incoming = tokio_stream::StreamExt::map(incoming, |stream| {
-            stream.inspect(|stream| {
-                if let Err(error) = stream.set_nodelay(true) {
-                    tracing::debug!(%error, "TCP_NODELAY");
-                }
-            })
-        });
+        let incoming = connections::accept(listener, settings.max_connections);
         let closed = close.clone().cancelled_owned();
         let mut serve = match self.tls {
             None => tokio::spawn(router.serve_with_incoming_shutdown(incoming, closed)),

@@ -16,13 +16,14 @@ use rustls::{
     sign::CertifiedKey,
 };
 use tokio::{
-    net::TcpStream,
     sync::{Semaphore, mpsc},
     time,
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_stream::{Stream, StreamExt, wrappers::ReceiverStream};
 use tokio_util::sync::CancellationToken;
+
+use super::connections::Placed;
 
 /// How often the files are looked at.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -172,9 +173,9 @@ fn parse(
 /// Shakes hands with whoever connects, one beside the other: a slow one holds up
 /// nobody, and one that does not come through is dropped.
 pub(super) fn accept(
-    mut incoming: impl Stream<Item = io::Result<TcpStream>> + Send + Unpin + 'static,
+    mut incoming: impl Stream<Item = io::Result<Placed>> + Send + Unpin + 'static,
     acceptor: TlsAcceptor,
-) -> ReceiverStream<io::Result<TlsStream<TcpStream>>> {
+) -> ReceiverStream<io::Result<TlsStream<Placed>>> {
     let (sender, receiver) = mpsc::channel(WAITING);
     let places = Arc::new(Semaphore::new(MAX_HANDSHAKES));
     tokio::spawn(async move {

@@ -7,7 +7,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use creditgate::proto::{self, gate_service_client::GateServiceClient};
+use creditgate::{
+    clock::Clock,
+    config::Settings,
+    proto::{self, gate_service_client::GateServiceClient},
+};
 use rand::RngExt;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
@@ -206,6 +210,27 @@ async fn floods_of_frames_end_their_own_connection_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_finds_no_place_is_closed_and_a_place_comes_back() {
+    let db = TestDb::new().await;
+    let settings = Settings { max_connections: 3, ..settings(&db) };
+    // Its own channel has one of the places.
+    let server = TestServer::with(&settings, Clock::Database).await;
+    let connect = async || TcpStream::connect(server.grpc_addr()).await.unwrap();
+    // The server speaks first: it has taken the connection.
+    let is_taken =
+        async |stream: &mut TcpStream| stream.read(&mut [0; 1]).await.is_ok_and(|n| n > 0);
+    let (mut first, mut second) = (connect().await, connect().await);
+    assert!(is_taken(&mut first).await && is_taken(&mut second).await);
+    assert!(!is_taken(&mut connect().await).await, "a fourth was taken");
+    server.apply_catalog().await;
+    drop(first);
+    eventually("a place comes back", async || is_taken(&mut connect().await).await).await;
+    drop(second);
+    server.finish().await;
+    db.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn messages_and_headers_over_the_limit_are_refused_and_bytes_of_any_kind_harm_nobody() {
     let db = TestDb::new().await;
     let mut server = Server::start(&db).await;
@@ -243,7 +268,7 @@ async fn calls_cancelled_at_any_moment_leave_no_transaction_and_no_hold_without_
     let asked = std::env::var("CREDITGATE_CANCELS").ok();
     let cancels = asked.and_then(|count| count.parse().ok()).unwrap_or(CANCELS);
     let db = TestDb::new().await;
-    let server = TestServer::with(&settings(&db), creditgate::clock::Clock::Database).await;
+    let server = TestServer::with(&settings(&db), Clock::Database).await;
     server.apply_catalog().await;
     server.create_account("acc").await;
     server.grant("acc", "g1", "scan", i64::try_from(cancels).unwrap()).await;
