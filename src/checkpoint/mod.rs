@@ -18,6 +18,8 @@ pub mod merkle;
 pub mod note;
 pub mod statement;
 
+use std::ops::Range;
+
 use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::{DateTime, SecondsFormat, Utc};
 
@@ -155,10 +157,13 @@ impl Heads {
     /// Those of one account.
     #[must_use]
     pub fn of(&self, account_id: &AccountId) -> &[Head] {
+        self.0.get(self.places_of(account_id)).unwrap_or_default()
+    }
+
+    /// Where those of one account are.
+    fn places_of(&self, account_id: &AccountId) -> Range<usize> {
         let from = self.0.partition_point(|head| head.account_id < *account_id);
-        let rest = self.0.get(from..).unwrap_or_default();
-        let count = rest.partition_point(|head| head.account_id == *account_id);
-        rest.get(..count).unwrap_or_default()
+        from..self.0.partition_point(|head| head.account_id <= *account_id)
     }
 
     fn leaves(&self) -> Vec<Hash> {

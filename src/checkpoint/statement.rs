@@ -2,7 +2,7 @@
 //! vouches for it. Whoever has it, and the public key, can check it without the
 //! gate and without its operator.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use chrono::TimeDelta;
@@ -131,12 +131,12 @@ impl Statement {
         entries: &[Entry],
     ) -> Self {
         let leaves = heads.leaves();
-        let first = heads.all().partition_point(|head| head.account_id < *account_id);
-        let proofs = heads.of(account_id).iter().enumerate().map(|(place, head)| Proof {
+        let places = heads.places_of(account_id);
+        let proofs = places.zip(heads.of(account_id)).map(|(place, head)| Proof {
             credit_type: head.credit_type.clone(),
             sequence: head.sequence,
-            index: (first + place) as u64,
-            path: merkle::path(&leaves, first + place)
+            index: place as u64,
+            path: merkle::path(&leaves, place)
                 .unwrap_or_default()
                 .iter()
                 .map(|hash| STANDARD.encode(hash))
@@ -165,35 +165,35 @@ impl Statement {
         }
         let checkpoint = Checkpoint::open(&self.checkpoint, key)?;
         let mut findings = Vec::new();
-        let lots: BTreeMap<LotId, Lot> = self
+        let lots: Vec<Lot> = self
             .lots
             .iter()
             .filter_map(|lot| said(lot.lot(), "lot", &lot.lot_id, &mut findings))
-            .map(|lot| (lot.lot_id, lot))
             .collect();
-        let lots: BTreeMap<LotId, &Lot> = lots.iter().map(|(lot_id, lot)| (*lot_id, lot)).collect();
+        let lots: BTreeMap<LotId, &Lot> = lots.iter().map(|lot| (lot.lot_id, lot)).collect();
         let mut entries: Vec<Entry> = self
             .entries
             .iter()
             .filter_map(|entry| said(entry.entry(), "entry", &entry.sequence, &mut findings))
             .collect();
         entries.sort_by(|a, b| (&a.credit_type, a.sequence).cmp(&(&b.credit_type, b.sequence)));
-        let mut types: BTreeSet<&CreditType> = entries.iter().map(|e| &e.credit_type).collect();
-        types.extend(self.proofs.iter().map(|proof| &proof.credit_type));
+        let mut by_type: BTreeMap<&CreditType, Vec<&Entry>> =
+            self.proofs.iter().map(|proof| (&proof.credit_type, Vec::new())).collect();
+        for entry in &entries {
+            by_type.entry(&entry.credit_type).or_default().push(entry);
+        }
         let mut remaining = BTreeMap::new();
         let mut ledgers = Vec::new();
-        for credit_type in types {
-            let of_type: Vec<&Entry> =
-                entries.iter().filter(|entry| entry.credit_type == *credit_type).collect();
+        for (credit_type, entries) in by_type {
             let balance = replay(
                 &self.account_id,
                 credit_type,
-                &of_type,
+                &entries,
                 &lots,
                 &mut remaining,
                 &mut findings,
             );
-            let vouched = self.vouched(credit_type, &of_type, &checkpoint, &mut findings);
+            let vouched = self.vouched(credit_type, &entries, &checkpoint, &mut findings);
             ledgers.push(CheckedLedger {
                 credit_type: credit_type.clone(),
                 vouched,

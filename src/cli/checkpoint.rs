@@ -8,7 +8,7 @@ use std::{
 use clap::Args;
 use serde_json::json;
 
-use super::{CliError, Outcome, Output, connection::read, migrate::DatabaseArgs};
+use super::{CliError, Outcome, Output, connection::read, format::seconds, migrate::DatabaseArgs};
 use crate::server::checkpoints::{self, Checkpoint, Heads, PublicKey, Signer};
 
 pub(super) const EXAMPLES: &str = "Example:
@@ -57,7 +57,7 @@ pub(super) async fn run(out: &Output, args: CheckpointArgs) -> Result<Outcome, C
             "wrote {}: {count} {}, as of {}",
             args.out.display(),
             if count == 1 { "ledger" } else { "ledgers" },
-            checkpoint.time.format("%Y-%m-%dT%H:%M:%SZ")
+            seconds(checkpoint.time)
         ),
         &json!({
             "file": args.out,

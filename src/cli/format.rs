@@ -5,18 +5,24 @@ use std::{fmt::Write, time::Duration};
 use chrono::{DateTime, SecondsFormat, Utc};
 use prost_types::Timestamp;
 
-/// RFC 3339 in UTC, to the second; empty for none.
-pub(super) fn time(time: Option<&Timestamp>) -> String {
-    time.and_then(to_chrono)
-        .map(|time| time.to_rfc3339_opts(SecondsFormat::Secs, true))
-        .unwrap_or_default()
+/// RFC 3339 in UTC, to the second.
+pub(super) fn seconds(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
 /// RFC 3339 in UTC, as precise as the time is.
+pub(super) fn precise(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+}
+
+/// As [`seconds`]; empty for none.
+pub(super) fn time(time: Option<&Timestamp>) -> String {
+    time.and_then(to_chrono).map(seconds).unwrap_or_default()
+}
+
+/// As [`precise`].
 pub(super) fn time_precise(time: &Timestamp) -> String {
-    to_chrono(time)
-        .map(|time| time.to_rfc3339_opts(SecondsFormat::AutoSi, true))
-        .unwrap_or_default()
+    to_chrono(time).map(precise).unwrap_or_default()
 }
 
 fn to_chrono(time: &Timestamp) -> Option<DateTime<Utc>> {

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, SecondsFormat, Utc};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::{
     CliError, Outcome, Output,
+    format::{precise, seconds},
     migrate::DatabaseArgs,
     parse,
     table::{Column, Table},
@@ -139,7 +139,6 @@ fn text(keys: &[StoredKey]) -> String {
         Column::Left("EXPIRES"),
         Column::Left("LAST USED"),
     ]);
-    let seconds = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true);
     for key in keys {
         table.row([
             key.key_id.clone(),
@@ -164,7 +163,6 @@ fn state(key: &StoredKey) -> &'static str {
 }
 
 fn json_of(key: &StoredKey) -> serde_json::Value {
-    let precise = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::AutoSi, true);
     json!({
         "key_id": key.key_id,
         "name": key.name,

@@ -1,11 +1,11 @@
 //! `creditgate paddle events|replay`: what Paddle has sent, and trying it again.
 
-use chrono::{DateTime, SecondsFormat, Utc};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::{
     CliError, Outcome, Output,
+    format::{precise, seconds},
     migrate::DatabaseArgs,
     table::{Column, Table},
 };
@@ -97,7 +97,6 @@ fn text(events: &[InboxEvent]) -> String {
         Column::Left("NEXT ATTEMPT"),
         Column::Left("ERROR"),
     ]);
-    let seconds = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true);
     for event in events {
         table.row([
             event.event_id.clone(),
@@ -115,7 +114,6 @@ fn text(events: &[InboxEvent]) -> String {
 }
 
 fn json_of(event: &InboxEvent) -> serde_json::Value {
-    let precise = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::AutoSi, true);
     json!({
         "event_id": event.event_id,
         "event_type": event.event_type,

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 
-use super::{CliError, Outcome, Output, checkpoint, connection::read, migrate::DatabaseArgs};
+use super::{
+    CliError, Outcome, Output, checkpoint, connection::read, format::seconds, migrate::DatabaseArgs,
+};
 use crate::{
     ids::AccountId,
     server::{
@@ -103,7 +105,7 @@ fn statement(out: &Output, file: &Path, key: &PublicKey) -> Result<Outcome, CliE
              {} entries are vouched for by the checkpoint of {}, {} came later\n",
             ledger.credit_type,
             ledger.vouched,
-            checkpoint.time.format("%Y-%m-%dT%H:%M:%SZ"),
+            seconds(checkpoint.time),
             ledger.later
         ));
     }

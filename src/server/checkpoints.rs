@@ -6,8 +6,8 @@ pub use crate::checkpoint::{
     statement::{Checked, CheckedLedger, Statement},
 };
 
-use super::ServerError;
-use crate::{config::Settings, ids::AccountId, store::Database};
+use super::{ServerError, maintenance::open};
+use crate::{config::Settings, ids::AccountId};
 
 /// Connections that are used: it is no hurry.
 const CONNECTIONS: u32 = 2;
@@ -18,7 +18,7 @@ const CONNECTIONS: u32 = 2;
 ///
 /// No database, or a row in it that is not understood.
 pub async fn checkpoint(settings: &Settings) -> Result<(Checkpoint, Heads), ServerError> {
-    let database = open(settings).await?;
+    let database = open(settings, CONNECTIONS).await?;
     let time = database.time().await?;
     let mut heads = Vec::new();
     for cell in database.cells().await? {
@@ -42,7 +42,7 @@ pub async fn statement(
     note: &str,
     heads: &Heads,
 ) -> Result<Option<Statement>, ServerError> {
-    let database = open(settings).await?;
+    let database = open(settings, CONNECTIONS).await?;
     let time = database.time().await?;
     let mut books = None;
     for cell in database.cells().await? {
@@ -54,10 +54,4 @@ pub async fn statement(
     database.close().await;
     Ok(books
         .map(|books| Statement::new(account_id, time, note, heads, &books.lots, &books.entries)))
-}
-
-async fn open(settings: &Settings) -> Result<Database, ServerError> {
-    let database = Database::new(settings.database_url()?.reveal(), CONNECTIONS)?;
-    database.check_schema().await?;
-    Ok(database)
 }

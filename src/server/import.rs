@@ -5,7 +5,7 @@ use std::io::BufRead;
 
 use tokio_util::sync::CancellationToken;
 
-use super::ServerError;
+use super::{ServerError, maintenance::open};
 pub use crate::import::{BadLines, Format, ImportError, Progress, Report, Tally};
 use crate::{
     billing::Billing,
@@ -41,8 +41,7 @@ impl Import {
         format: Format,
         progress: &Progress<'_>,
     ) -> Result<Self, ServerError> {
-        let database = Database::new(settings.database_url()?.reveal(), CONNECTIONS)?;
-        database.check_schema().await?;
+        let database = open(settings, CONNECTIONS).await?;
         let lanes = settings.lanes;
         let options = LedgerOptions {
             lanes,

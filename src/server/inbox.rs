@@ -3,11 +3,11 @@
 
 use std::collections::BTreeSet;
 
-use super::ServerError;
+use super::{ServerError, maintenance::open};
 use crate::{
     config::Settings,
     paddle::PROVIDER,
-    store::{Database, inbox::InboxState, queries::InboxEvent},
+    store::{inbox::InboxState, queries::InboxEvent},
 };
 
 /// One at a time is enough.
@@ -31,12 +31,6 @@ pub struct Replayed {
     pub missing: Vec<String>,
 }
 
-async fn open(settings: &Settings) -> Result<Database, ServerError> {
-    let database = Database::new(settings.database_url()?.reveal(), CONNECTIONS)?;
-    database.check_schema().await?;
-    Ok(database)
-}
-
 /// What Paddle sent last, at most `limit`, all or those in one state.
 ///
 /// # Errors
@@ -47,7 +41,7 @@ pub async fn inbox_events(
     state: Option<InboxState>,
     limit: i64,
 ) -> Result<Vec<InboxEvent>, ServerError> {
-    let database = open(settings).await?;
+    let database = open(settings, CONNECTIONS).await?;
     let events = database.inbox_events(PROVIDER, state, limit).await?;
     database.close().await;
     Ok(events)
@@ -59,7 +53,7 @@ pub async fn inbox_events(
 ///
 /// No database, or one of another version.
 pub async fn replay(settings: &Settings, what: &Replay) -> Result<Replayed, ServerError> {
-    let database = open(settings).await?;
+    let database = open(settings, CONNECTIONS).await?;
     let replayed = match what {
         Replay::All(state) => {
             let events = database.replay_state(PROVIDER, *state).await?;

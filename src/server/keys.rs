@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::ServerError;
+use super::{ServerError, maintenance::open};
 pub use crate::{
     auth::{ApiKey, KeyId, Scope},
     store::api_keys::StoredKey,
@@ -33,7 +33,7 @@ pub struct KeyRequest {
 ///
 /// No database, or its role may not.
 pub async fn create(settings: &Settings, request: &KeyRequest) -> Result<ApiKey, ServerError> {
-    let database = open(settings).await?;
+    let database = open(settings, 1).await?;
     let key = make(&database, request).await?;
     database.close().await;
     Ok(key)
@@ -45,7 +45,7 @@ pub async fn create(settings: &Settings, request: &KeyRequest) -> Result<ApiKey,
 ///
 /// No database.
 pub async fn list(settings: &Settings) -> Result<Vec<StoredKey>, ServerError> {
-    let database = open(settings).await?;
+    let database = open(settings, 1).await?;
     let keys = database.api_keys().await?;
     database.close().await;
     Ok(keys)
@@ -63,7 +63,7 @@ pub async fn rotate(
     overlap: Duration,
     lifetime: Option<Duration>,
 ) -> Result<Option<ApiKey>, ServerError> {
-    let database = open(settings).await?;
+    let database = open(settings, 1).await?;
     let keys = database.api_keys().await?;
     let is_it = |key: &&StoredKey| key.key_id == old.as_str() && !key.is_expired && !key.is_revoked;
     let made = match keys.iter().find(is_it) {
@@ -91,16 +91,10 @@ pub async fn rotate(
 ///
 /// No database, or its role may not.
 pub async fn revoke(settings: &Settings, key_id: &KeyId) -> Result<bool, ServerError> {
-    let database = open(settings).await?;
+    let database = open(settings, 1).await?;
     let revoked = database.revoke_api_key(key_id.as_str()).await?;
     database.close().await;
     Ok(revoked)
-}
-
-async fn open(settings: &Settings) -> Result<Database, ServerError> {
-    let database = Database::new(settings.database_url()?.reveal(), 1)?;
-    database.check_schema().await?;
-    Ok(database)
 }
 
 async fn make(database: &Database, request: &KeyRequest) -> Result<ApiKey, ServerError> {

@@ -26,6 +26,14 @@ pub struct Audit {
     pub findings: Vec<(String, String)>,
 }
 
+/// The settings' database, with a schema that fits: for whoever works on it beside
+/// the servers.
+pub(super) async fn open(settings: &Settings, connections: u32) -> Result<Database, ServerError> {
+    let database = Database::new(settings.database_url()?.reveal(), connections)?;
+    database.check_schema().await?;
+    Ok(database)
+}
+
 /// Brings the schema of the settings' database up to date, as its owner.
 ///
 /// # Errors
@@ -50,8 +58,7 @@ pub async fn audit(
     only: Option<&AccountId>,
     heads: Option<&Heads>,
 ) -> Result<Audit, ServerError> {
-    let database = Database::new(settings.database_url()?.reveal(), CONNECTIONS)?;
-    database.check_schema().await?;
+    let database = open(settings, CONNECTIONS).await?;
     let mut audit = Audit::default();
     let mut lost: BTreeSet<&AccountId> =
         heads.map_or(&[][..], Heads::all).iter().map(|head| &head.account_id).collect();

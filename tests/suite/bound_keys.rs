@@ -6,7 +6,7 @@ mod calls;
 use creditgate::{
     billing::Billing,
     clock::Clock,
-    config::{Auth, Secret, Settings},
+    config::{Auth, Settings},
     ids::AccountId,
     proto,
     server::keys::{self, KeyRequest, Scope},
@@ -24,7 +24,7 @@ use tonic::{
 use tonic_types::StatusExt;
 
 use self::calls::{Call, Raw, calls};
-use crate::harness::{TABLES, TestDb, TestServer, settings, shop};
+use crate::harness::{TABLES, TestDb, TestServer, owner_settings, settings, shop};
 
 /// As long as each other: an answer's length tells nothing either.
 const OWN: &str = "acc_own_one";
@@ -84,7 +84,7 @@ async fn bound(db: &TestDb) -> (TestServer, MetadataValue<Ascii>) {
     let reserve = proto::ReserveRequest::decode(message.as_slice()).unwrap();
     open.gate().reserve(reserve).await.unwrap();
     open.finish().await;
-    let owner = Settings { database_url: Some(Secret::new(db.owner_url())), ..Settings::default() };
+    let owner = owner_settings(db);
     let request = KeyRequest {
         name: "bound".to_owned(),
         scopes: Scope::ALL.to_vec(),

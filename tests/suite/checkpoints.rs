@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 
 use creditgate::{
-    config::{Secret, Settings},
     domain::{
         command::{Action, Command},
         head::Head,
@@ -23,17 +22,13 @@ use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 
 use crate::{
-    harness::{TABLES, TestDb, words::*},
+    harness::{TABLES, TestDb, owner_settings, words::*},
     write_path::open,
 };
 
 /// More are tried where CREDITGATE_TAMPERINGS says so.
 const TAMPERINGS: usize = 300;
 const ACCOUNTS: [&str; 3] = ["a", "b", "c"];
-
-fn as_owner(db: &TestDb) -> Settings {
-    Settings { database_url: Some(Secret::new(db.owner_url())), ..Settings::default() }
-}
 
 /// Scans of all ends on three accounts.
 async fn live(ledger: &Ledger, round: usize) {
@@ -175,7 +170,7 @@ async fn of_many_random_tamperings_each_is_found_with_its_account_and_entry() {
     let db = TestDb::new().await;
     let ledger = started(&db).await;
     ledger.close().await;
-    let (_, heads) = checkpoints::checkpoint(&as_owner(&db)).await.unwrap();
+    let (_, heads) = checkpoints::checkpoint(&owner_settings(&db)).await.unwrap();
     let database = Database::new(&db.owner_url(), 2).unwrap();
     let cell = database.cells().await.unwrap().remove(0);
     assert_eq!(findings(&cell, &heads).await, Vec::<String>::new());
@@ -223,7 +218,7 @@ async fn books_that_were_rolled_back_whole_are_found_by_a_checkpoint_alone() {
         db.execute(&format!("CREATE TABLE kept_{table} AS TABLE {table}")).await;
     }
     live(&ledger, 1).await;
-    let owner = as_owner(&db);
+    let owner = owner_settings(&db);
     let (_, heads) = checkpoints::checkpoint(&owner).await.unwrap();
     live(&ledger, 2).await;
     ledger.close().await;
@@ -270,7 +265,7 @@ fn leaves(value: &Value, path: &str, found: &mut BTreeMap<String, Value>) {
 async fn a_statement_agrees_as_it_was_made_and_with_no_value_of_it_changed() {
     let db = TestDb::new().await;
     let ledger = started(&db).await;
-    let owner = as_owner(&db);
+    let owner = owner_settings(&db);
     let pair = KeyPair::generate_for(&PKCS_ED25519).unwrap();
     let signer = Signer::from_pem("test", pair.serialize_pem().as_bytes()).unwrap();
     let key = PublicKey::from_pem(pair.public_key_pem().as_bytes()).unwrap();
@@ -343,7 +338,7 @@ async fn heads_are_read_as_they_were_written_and_in_no_other_way() {
     let db = TestDb::new().await;
     let ledger = started(&db).await;
     ledger.close().await;
-    let (checkpoint, heads) = checkpoints::checkpoint(&as_owner(&db)).await.unwrap();
+    let (checkpoint, heads) = checkpoints::checkpoint(&owner_settings(&db)).await.unwrap();
     let text = heads.to_text();
     assert_eq!(Heads::parse(&text, &checkpoint).unwrap(), heads);
     let lines: Vec<&str> = text.lines().collect();

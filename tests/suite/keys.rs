@@ -23,21 +23,17 @@ use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use tonic_types::StatusExt;
 
 use crate::{
-    harness::{TestDb, TestServer, eventually, settings},
+    harness::{TestDb, TestServer, eventually, owner_settings, settings},
     program::{Gate, output, program, text},
 };
 
 /// A revoked key is refused within this, on every replica.
 const REVOKED_WITHIN: Duration = Duration::from_secs(5);
 
-fn owner(db: &TestDb) -> Settings {
-    Settings { database_url: Some(Secret::new(db.owner_url())), ..Settings::default() }
-}
-
 pub async fn make(db: &TestDb, scopes: &[Scope], lifetime: Option<Duration>) -> ApiKey {
     let scopes = scopes.to_vec();
     let request = KeyRequest { name: "test".to_owned(), scopes, accounts: None, lifetime };
-    keys::create(&owner(db), &request).await.unwrap()
+    keys::create(&owner_settings(db), &request).await.unwrap()
 }
 
 async fn guarded(db: &TestDb) -> TestServer {
@@ -82,7 +78,7 @@ async fn every_call_is_let_through_with_a_key_for_it_and_refused_with_anything_e
     let db = TestDb::new().await;
     let short = make(&db, &[Scope::Operator], Some(Duration::from_millis(1))).await;
     let gone = make(&db, &[Scope::Operator], None).await;
-    assert!(keys::revoke(&owner(&db), gone.id()).await.unwrap());
+    assert!(keys::revoke(&owner_settings(&db), gone.id()).await.unwrap());
     let operator = make(&db, &[Scope::Operator], None).await;
     let forged = format!("Bearer cg_{}_{}", operator.id(), "0".repeat(64)).parse().unwrap();
     let mut scoped = Vec::new();
@@ -232,7 +228,7 @@ async fn a_key_revoked_under_load_is_refused_everywhere_within_seconds_and_other
     for replica in &replicas {
         replica.ledger().get_balance(with(get("a"), bearer(&revoked))).await.unwrap();
     }
-    assert!(keys::revoke(&owner(&db), revoked.id()).await.unwrap());
+    assert!(keys::revoke(&owner_settings(&db), revoked.id()).await.unwrap());
     let begun = Instant::now();
     for replica in &replicas {
         eventually("the key is refused", async || {
@@ -258,7 +254,7 @@ async fn a_rotated_key_stays_good_for_the_overlap_and_its_successor_may_do_the_s
     let old = make(&db, &[Scope::Viewer, Scope::Billing], None).await;
     let server = guarded(&db).await;
     let overlap = Duration::from_secs(2);
-    let new = keys::rotate(&owner(&db), old.id(), overlap, None).await.unwrap().unwrap();
+    let new = keys::rotate(&owner_settings(&db), old.id(), overlap, None).await.unwrap().unwrap();
     let list = || proto::ListAccountsRequest::default();
     server.accounts().list_accounts(with(list(), bearer(&old))).await.unwrap();
     eventually("the new one is known", async || {
@@ -271,8 +267,8 @@ async fn a_rotated_key_stays_good_for_the_overlap_and_its_successor_may_do_the_s
     })
     .await;
     server.accounts().list_accounts(with(list(), bearer(&new))).await.unwrap();
-    assert_eq!(keys::rotate(&owner(&db), old.id(), overlap, None).await.unwrap(), None);
-    let kept = keys::list(&owner(&db)).await.unwrap();
+    assert_eq!(keys::rotate(&owner_settings(&db), old.id(), overlap, None).await.unwrap(), None);
+    let kept = keys::list(&owner_settings(&db)).await.unwrap();
     let scopes: Vec<_> = kept.iter().map(|key| key.scopes.join(",")).collect();
     assert_eq!(scopes, ["viewer,billing", "viewer,billing"]);
     server.finish().await;

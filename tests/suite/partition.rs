@@ -24,7 +24,7 @@ use tokio::{
 
 use tonic::Code;
 
-use crate::harness::{TestDb, TestServer, eventually, settings};
+use crate::harness::{TestDb, TestServer, eventually, owner_settings, settings};
 
 /// Stands between a service and its database.
 struct Proxy {
@@ -248,7 +248,7 @@ async fn a_silence_between_two_reads_costs_seconds() {
 async fn a_key_revoked_during_a_silence_is_refused_within_seconds_of_its_end() {
     let db = TestDb::new().await;
     let proxy = Proxy::before(&db).await;
-    let owner = Settings { database_url: Some(Secret::new(db.owner_url())), ..Settings::default() };
+    let owner = owner_settings(&db);
     let (scopes, accounts) = (vec![Scope::Viewer], None);
     let request = KeyRequest { name: "test".to_owned(), scopes, accounts, lifetime: None };
     let key = keys::create(&owner, &request).await.unwrap();

@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use crate::{
-    harness::TestDb,
+    harness::{TestDb, owner_settings},
     paddle::send,
     program::{output, program, text},
 };
@@ -28,7 +28,7 @@ const PADDLE: &str = "pdl_ntfset_5be1c20f";
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_secret_is_in_a_log_an_answer_a_metric_or_the_list_of_processes() {
     let db = TestDb::new().await;
-    let owner = Settings { database_url: Some(Secret::new(db.owner_url())), ..Settings::default() };
+    let owner = owner_settings(&db);
     let (scopes, accounts) = (vec![Scope::Operator], None);
     let request = KeyRequest { name: "test".to_owned(), scopes, accounts, lifetime: None };
     let key = keys::create(&owner, &request).await.unwrap();

@@ -7,7 +7,7 @@ pub mod shop;
 pub mod words;
 
 pub use db::{TABLES, TestDb};
-pub use server::{TestServer, catalog, settings};
+pub use server::{TestServer, catalog, owner_settings, settings};
 
 use std::time::{Duration, Instant};
 

@@ -35,6 +35,11 @@ pub fn settings(db: &TestDb) -> Settings {
     }
 }
 
+/// For whoever works on the database directly, as its owner.
+pub fn owner_settings(db: &TestDb) -> Settings {
+    Settings { database_url: Some(Secret::new(db.owner_url())), ..Settings::default() }
+}
+
 impl TestServer {
     pub async fn start(db: &TestDb) -> Self {
         Self::with(&settings(db), Clock::Database).await
