@@ -32,8 +32,10 @@ mod usage;
 
 pub use error::BenchError;
 pub use field::Contestant;
-pub use load::{Accounts, Choice, Done, Failure, Tally, Window, Workload, account_id};
-pub use report::{Conditions, CpuPerThousand, Figure, Latency, Memory, Promise, Report, Spread};
+pub use load::{Accounts, CallTimes, Choice, Done, Failure, Tally, Window, Workload, account_id};
+pub use report::{
+    Conditions, CpuPerThousand, Figure, Latency, Memory, Promise, Report, Shed, Spread,
+};
 pub use run::{Place, Progress, elsewhere, one, whole};
 pub use slot::{Lines, Pace, Slot, Times};
 pub use stage::default_parent;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use super::{
@@ -152,7 +153,9 @@ pub struct Figure {
     pub database_bytes: Option<f64>,
     /// Bytes of log for each of what is counted.
     pub log_bytes: Option<f64>,
-    /// What went wrong, and how often.
+    /// Calls that were turned away (RESOURCE_EXHAUSTED), where there were any.
+    pub shed: Option<Shed>,
+    /// What else went wrong, and how often.
     pub failures: BTreeMap<String, u64>,
 }
 
@@ -169,6 +172,35 @@ pub struct Latency {
     pub p999: f64,
     /// The slowest.
     pub max: f64,
+}
+
+impl Latency {
+    fn of(micros: &Histogram<u64>) -> Self {
+        let quantile = |part: f64| millis(micros.value_at_quantile(part));
+        Self {
+            p50: quantile(0.5),
+            p90: quantile(0.9),
+            p99: quantile(0.99),
+            p999: quantile(0.999),
+            max: millis(micros.max()),
+        }
+    }
+}
+
+/// Calls that were turned away.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Shed {
+    /// How many.
+    pub calls: u64,
+    /// From when they were sent to when they knew it.
+    pub latency: Latency,
+}
+
+impl Shed {
+    fn of(micros: &Histogram<u64>) -> Option<Self> {
+        let calls = micros.len();
+        (calls > 0).then(|| Self { calls, latency: Latency::of(micros) })
+    }
 }
 
 /// CPU seconds for 1,000 of what is counted.
@@ -202,19 +234,12 @@ impl Figure {
             .zip(sum(|seen| seen.batches.map(|(_, batches)| batches)))
             .filter(|(_, batches)| *batches > 0.0)
             .map(|(commands, batches)| commands / batches);
-        let quantile = |part: f64| millis(tally.latency.value_at_quantile(part));
         Some(Self {
             name: name.to_owned(),
             unit: slot.workload.unit(),
             rate,
             rates,
-            latency: Latency {
-                p50: quantile(0.5),
-                p90: quantile(0.9),
-                p99: quantile(0.99),
-                p999: quantile(0.999),
-                max: millis(tally.latency.max()),
-            },
+            latency: Latency::of(&tally.latency),
             cpu: CpuPerThousand {
                 client: per_thousand(|seen| seen.cpu.client),
                 server: per_thousand(|seen| seen.cpu.server),
@@ -224,6 +249,7 @@ impl Figure {
             database_bytes: per_unit(|seen| seen.database_bytes.map(bytes)),
             log_bytes: per_unit(|seen| seen.log_bytes.map(bytes)),
             slot: slot.clone(),
+            shed: Shed::of(&tally.shed),
             failures: tally.failures,
         })
     }

@@ -16,6 +16,7 @@ mod guard;
 mod ledger;
 mod observe;
 mod page;
+mod shed;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ pub use gate::GateApi;
 pub use guard::{Guard, GuardLayer};
 pub use ledger::LedgerApi;
 pub use observe::{Observe, ObserveLayer};
+pub use shed::{Shed, ShedLayer};
 
 use tonic::{server::NamedService, service::Routes};
 

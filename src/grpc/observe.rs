@@ -1,14 +1,15 @@
 //! Counts and times every call, by method and code.
 
 use std::{
-    collections::HashSet,
+    collections::HashMap,
     future::Future,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     task::{Context, Poll},
     time::Instant,
 };
 
+use metrics::{Counter, Histogram};
 use tonic::{
     Code, Status,
     codegen::http::{Request, Response},
@@ -17,18 +18,56 @@ use tower::{Layer, Service};
 
 use crate::proto;
 
+/// gRPC's codes are 0 to 16.
+const CODES: usize = 17;
+
+/// A method's metrics: looked up once, not in every call.
+#[derive(Debug)]
+struct Method {
+    name: String,
+    seconds: Histogram,
+    /// By code; one that is never answered is not there.
+    requests: [OnceLock<Counter>; CODES],
+}
+
+impl Method {
+    fn new(name: &str) -> Arc<Self> {
+        Arc::new(Self {
+            name: name.to_owned(),
+            seconds: metrics::histogram!("creditgate_request_seconds", "method" => name.to_owned()),
+            requests: Default::default(),
+        })
+    }
+
+    fn answered(&self, code: Code, begun: Instant) {
+        let counter = || {
+            let code = format!("{code:?}");
+            metrics::counter!("creditgate_requests_total", "method" => self.name.clone(), "code" => code)
+        };
+        let place = usize::try_from(i32::from(code)).ok().and_then(|at| self.requests.get(at));
+        if let Some(place) = place {
+            place.get_or_init(counter).increment(1);
+        }
+        self.seconds.record(begun.elapsed().as_secs_f64());
+    }
+}
+
 /// Puts an [`Observe`] before each service.
 #[derive(Debug, Clone)]
 pub struct ObserveLayer {
-    methods: Arc<HashSet<String>>,
+    methods: Arc<HashMap<String, Arc<Method>>>,
+    other: Arc<Method>,
 }
 
 impl ObserveLayer {
     /// Knows the methods of the contract. Any other path, which a caller may
-    /// choose freely, is counted as "other": labels stay few.
+    /// choose freely, is counted as "other": labels stay few. The process's metrics
+    /// are to be set up before.
     #[must_use]
     pub fn new() -> Self {
-        Self { methods: Arc::new(proto::calls().into_iter().collect()) }
+        let method = |path: String| (path.clone(), Method::new(&path));
+        let methods = proto::calls().into_iter().map(method).collect();
+        Self { methods: Arc::new(methods), other: Method::new("other") }
     }
 }
 
@@ -42,7 +81,7 @@ impl<S> Layer<S> for ObserveLayer {
     type Service = Observe<S>;
 
     fn layer(&self, inner: S) -> Observe<S> {
-        Observe { inner, methods: self.methods.clone() }
+        Observe { inner, layer: self.clone() }
     }
 }
 
@@ -50,7 +89,7 @@ impl<S> Layer<S> for ObserveLayer {
 #[derive(Debug, Clone)]
 pub struct Observe<S> {
     inner: S,
-    methods: Arc<HashSet<String>>,
+    layer: ObserveLayer,
 }
 
 impl<S, B, R> Service<Request<B>> for Observe<S>
@@ -67,22 +106,25 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let method =
-            self.methods.get(request.uri().path()).cloned().unwrap_or_else(|| "other".to_owned());
+        let ObserveLayer { methods, other } = &self.layer;
+        let method = Arc::clone(methods.get(request.uri().path()).unwrap_or(other));
         let begun = Instant::now();
         let call = self.inner.call(request);
         Box::pin(async move {
             let response = call.await?;
             // A refused call has its status in the headers; a stream, and a
             // success, in trailers that are still to come.
-            let code = Status::from_header_map(response.headers()).map_or(Code::Ok, |s| s.code());
-            metrics::counter!("creditgate_requests_total", "method" => method.clone(), "code" => format!("{code:?}"))
-                .increment(1);
-            metrics::histogram!("creditgate_request_seconds", "method" => method)
-                .record(begun.elapsed().as_secs_f64());
+            method.answered(code(&response), begun);
             Ok(response)
         })
     }
+}
+
+/// The code in an answer's headers. Its message and details, which are for the caller,
+/// are not looked at.
+fn code<R>(response: &Response<R>) -> Code {
+    let value = response.headers().get(Status::GRPC_STATUS);
+    value.map_or(Code::Ok, |value| Code::from_bytes(value.as_bytes()))
 }
 
 #[cfg(test)]
@@ -92,7 +134,16 @@ mod tests {
     #[test]
     fn every_method_of_the_contract_is_known_by_its_path() {
         let layer = ObserveLayer::new();
-        assert!(layer.methods.contains("/creditgate.v1.GateService/Reserve"));
+        assert!(layer.methods.contains_key("/creditgate.v1.GateService/Reserve"));
         assert!(layer.methods.len() > 25, "{}", layer.methods.len());
+    }
+
+    #[test]
+    fn a_refused_call_counts_by_the_code_in_its_headers() {
+        assert_eq!(code(&Response::new(())), Code::Ok);
+        let refused = Status::resource_exhausted("wait").into_http::<()>();
+        assert_eq!(code(&refused), Code::ResourceExhausted);
+        let last = i32::from(Code::Unauthenticated);
+        assert_eq!(usize::try_from(last).unwrap() + 1, CODES);
     }
 }

@@ -126,6 +126,20 @@ struct Lanes {
     checkers: Vec<mpsc::Sender<Queued>>,
 }
 
+/// Places of a queue that reservations leave to what settles them: one in so many.
+const SETTLING_SHARE: usize = 16;
+
+/// Whether a lane's queue has room for what takes credits.
+fn has_room_to_reserve(queue: &mpsc::Sender<Queued>) -> bool {
+    queue.is_closed() || queue.capacity() > queue.max_capacity() / SETTLING_SHARE
+}
+
+/// What a command hears for which there is no place.
+fn overloaded() -> LedgerError {
+    metrics::counter!("creditgate_shed_total", "reason" => "queue_full").increment(1);
+    LedgerError::Overloaded
+}
+
 /// Entries of the directory that are remembered: about 100 bytes each.
 const DIRECTORY_ENTRIES: usize = 100_000;
 
@@ -220,15 +234,21 @@ impl Ledger {
         command.account_id.hash(&mut hasher);
         let position = usize::try_from(hasher.finish() % queues.len().max(1) as u64).unwrap_or(0);
         let queue = queues.get(position).ok_or(LedgerError::Closed)?;
+        if matches!(command.action, Action::Reserve(_)) && !has_room_to_reserve(queue) {
+            return Err(overloaded());
+        }
         let (queued, answer) = Queued::new(command);
         queue.try_send(queued).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => {
-                metrics::counter!("creditgate_shed_total", "reason" => "queue_full").increment(1);
-                LedgerError::Overloaded
-            }
+            mpsc::error::TrySendError::Full(_) => overloaded(),
             mpsc::error::TrySendError::Closed(_) => LedgerError::Closed,
         })?;
         Ok(answer)
+    }
+
+    /// Refuses a reservation, of whatever account, while no lane has room for one.
+    pub(crate) fn expect_room_to_reserve(&self) -> Result<(), LedgerError> {
+        let mut writers = self.inner.cells.iter().flat_map(|lanes| &lanes.writers);
+        if writers.any(has_room_to_reserve) { Ok(()) } else { Err(overloaded()) }
     }
 
     /// The lanes of an account's cell. With one cell there is nothing to look

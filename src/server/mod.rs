@@ -280,6 +280,7 @@ impl Parts {
             .timeout(CALL_TIMEOUT)
             .layer(grpc::ObserveLayer::new())
             .layer(grpc::GuardLayer::new(self.keyring.clone()))
+            .layer(grpc::ShedLayer::new(self.ledger.clone()))
             .add_routes(grpc::routes(self.ledger.clone(), billing.clone()))
             .add_service(health)
             .add_service(reflection().build_v1()?)

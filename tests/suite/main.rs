@@ -21,6 +21,7 @@ mod keys;
 mod lanes;
 mod limits;
 mod one_index;
+mod overload;
 mod paddle;
 mod pages;
 mod partition;

@@ -15,7 +15,7 @@ use crate::{
     bench::{
         BenchError,
         books::{self, SCAN_KIND},
-        load::{Accounts, Choice, Done, Tally, Window},
+        load::{Accounts, CallTimes, Choice, Done, Tally, Window},
     },
     clock::Timestamp,
     domain::{
@@ -122,7 +122,9 @@ impl Floor {
                 let window = Window { begin: begun, warm: begun, end: Instant::now() + wanted };
                 for took in batches {
                     let done = Done { calls: 1, units: MAX_BATCH as u64 };
-                    tally.note(&window, begun, took, Ok(done));
+                    let ended = begun + took;
+                    let times = CallTimes { at: begun, since: begun, sent: begun, ended };
+                    tally.note(&window, times, Ok(done));
                 }
             }
             took += begun.elapsed();

@@ -23,7 +23,7 @@ pub use accounts::{Accounts, Choice, account_id};
 pub use gate::Workload;
 pub(in crate::bench) use gate::{GateLoad, Script};
 pub(in crate::bench) use pace::{closed, open};
-pub use tally::{Done, Failure, Tally, Window};
+pub use tally::{CallTimes, Done, Failure, Tally, Window};
 pub(in crate::bench) use wire::Line;
 
 use super::BenchError;

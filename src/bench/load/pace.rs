@@ -8,7 +8,7 @@ use std::{
 
 use tokio::{task::JoinSet, time};
 
-use super::{Done, Failure, Tally, Window};
+use super::{CallTimes, Done, Failure, Tally, Window};
 use crate::bench::BenchError;
 
 /// After a failure a caller waits: a server that is gone fails every call at
@@ -41,8 +41,7 @@ where
                 }
                 let outcome = call(&mut caller).await;
                 let failed = outcome.is_err();
-                let now = Instant::now();
-                tally.borrow_mut().note(&window, now, now - since, outcome);
+                tally.borrow_mut().note(&window, CallTimes::closed(since), outcome);
                 if failed {
                     time::sleep(AFTER_FAILURE).await;
                 }
@@ -87,13 +86,14 @@ where
         let mut caller = resting.map_or_else(&mut make, Ok)?;
         let (tally, call, idle) = (tally.clone(), call.clone(), idle.clone());
         tasks.spawn_local(async move {
+            let sent = Instant::now();
             let outcome = call(&mut caller).await;
-            tally.borrow_mut().note(&window, due, due.elapsed(), outcome);
+            tally.borrow_mut().note(&window, CallTimes::open(due, sent), outcome);
             idle.borrow_mut().push(caller);
         });
     }
     if time::timeout(PATIENCE, joined(tasks)).await.is_err() {
-        tally.borrow_mut().fail(Failure::new("calls without an answer"));
+        tally.borrow_mut().fail("calls without an answer");
     }
     finished(tally)
 }

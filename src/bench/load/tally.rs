@@ -25,24 +25,29 @@ pub struct Done {
 
 /// Why a call was in vain.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure(String);
+pub enum Failure {
+    /// The server has too much to do: RESOURCE_EXHAUSTED.
+    Shed,
+    /// Anything else, in words; the same words are counted together.
+    Other(String),
+}
 
 impl Failure {
-    /// In words; the same words are counted together.
+    /// In words.
     pub fn new(what: impl Into<String>) -> Self {
-        Self(what.into())
+        Self::Other(what.into())
     }
 }
 
 impl From<h2::Error> for Failure {
     fn from(error: h2::Error) -> Self {
-        Self(error.to_string())
+        Self::Other(error.to_string())
     }
 }
 
 impl From<sqlx::Error> for Failure {
     fn from(error: sqlx::Error) -> Self {
-        Self(error.to_string())
+        Self::Other(error.to_string())
     }
 }
 
@@ -78,6 +83,38 @@ impl Window {
     }
 }
 
+/// When a call was what.
+#[derive(Debug, Clone, Copy)]
+pub struct CallTimes {
+    /// When it counts.
+    pub at: Instant,
+    /// From when on its latency counts.
+    pub since: Instant,
+    /// When it was sent.
+    pub sent: Instant,
+    /// When its answer was there.
+    pub ended: Instant,
+}
+
+impl CallTimes {
+    /// Of a call that has ended now, in a closed loop.
+    #[must_use]
+    pub fn closed(sent: Instant) -> Self {
+        let ended = Instant::now();
+        Self { at: ended, since: sent, sent, ended }
+    }
+
+    /// Of a call that has ended now, in an open loop.
+    #[must_use]
+    pub fn open(due: Instant, sent: Instant) -> Self {
+        Self { at: due, since: due, sent, ended: Instant::now() }
+    }
+}
+
+fn micros(took: Duration) -> u64 {
+    u64::try_from(took.as_micros()).unwrap_or(LONGEST).clamp(1, LONGEST)
+}
+
 /// What was seen within a window.
 #[derive(Debug, Clone)]
 pub struct Tally {
@@ -89,7 +126,9 @@ pub struct Tally {
     pub latency: Histogram<u64>,
     /// Units in each second of the window.
     pub by_second: Vec<u64>,
-    /// What went wrong, and how often: in the warm-up too.
+    /// Microseconds after which those that were shed knew it, from when they were sent.
+    pub shed: Histogram<u64>,
+    /// What else went wrong, and how often: in the warm-up too.
     pub failures: BTreeMap<String, u64>,
 }
 
@@ -102,30 +141,30 @@ impl Tally {
     pub fn new() -> Result<Self, BenchError> {
         let latency = Histogram::new_with_max(LONGEST, 3)
             .map_err(|error| BenchError::Other(format!("histogram: {error}")))?;
-        Ok(Self { calls: 0, units: 0, latency, by_second: Vec::new(), failures: BTreeMap::new() })
+        let (shed, failures) = (latency.clone(), BTreeMap::new());
+        Ok(Self { calls: 0, units: 0, latency, by_second: Vec::new(), shed, failures })
     }
 
-    /// Notes what became of a call, and how long it took. It counts where `at`
-    /// lies within the window: when it ended in a closed loop, when it was due
-    /// in an open one.
-    pub fn note(
-        &mut self,
-        window: &Window,
-        at: Instant,
-        took: Duration,
-        outcome: Result<Done, Failure>,
-    ) {
+    /// Notes what became of a call. In a closed loop it counts where it ended within the
+    /// window, in an open one where it was due then.
+    pub fn note(&mut self, window: &Window, times: CallTimes, outcome: Result<Done, Failure>) {
+        let CallTimes { at, since, sent, ended } = times;
         let done = match outcome {
             Ok(done) => done,
-            Err(failure) => return self.fail(failure),
+            Err(Failure::Shed) => {
+                if window.counts(at) {
+                    self.shed.saturating_record(micros(ended - sent));
+                }
+                return;
+            }
+            Err(Failure::Other(what)) => return self.fail(what),
         };
         if !window.counts(at) {
             return;
         }
         self.calls += done.calls;
         self.units += done.units;
-        let took = u64::try_from(took.as_micros()).unwrap_or(LONGEST);
-        self.latency.saturating_record(took.clamp(1, LONGEST));
+        self.latency.saturating_record(micros(ended - since));
         let second = (at - window.warm).as_secs();
         let second = usize::try_from(second).unwrap_or_default();
         if self.by_second.len() <= second {
@@ -137,10 +176,11 @@ impl Tally {
     }
 
     /// Notes a failure, whenever it was.
-    pub fn fail(&mut self, failure: Failure) {
-        let known = self.failures.contains_key(&failure.0);
+    pub fn fail(&mut self, what: impl Into<String>) {
+        let what = what.into();
+        let known = self.failures.contains_key(&what);
         let kind = if known || self.failures.len() < MAX_KINDS {
-            failure.0
+            what
         } else {
             "other failures".to_owned()
         };
@@ -153,6 +193,7 @@ impl Tally {
         self.units += other.units;
         // Both have the same bounds.
         let _ = self.latency.add(&other.latency);
+        let _ = self.shed.add(&other.shed);
         if self.by_second.len() < other.by_second.len() {
             self.by_second.resize(other.by_second.len(), 0);
         }
@@ -175,18 +216,25 @@ mod tests {
         let second = Duration::from_secs(1);
         let window = Window { begin, warm: begin + second, end: begin + 3 * second };
         let mut tally = Tally::new().unwrap();
+        let mut note = |at: Instant, outcome| {
+            let times = CallTimes { at, since: at, sent: at, ended: at + second };
+            tally.note(&window, times, outcome);
+        };
         let done = || Ok(Done { calls: 1, units: 2 });
-        tally.note(&window, begin, second, done());
-        tally.note(&window, begin + second, second, done());
-        tally.note(&window, begin + 2 * second + second / 2, second, done());
-        tally.note(&window, begin + 3 * second, second, done());
-        tally.note(&window, begin, second, Err(Failure::new("no")));
+        note(begin, done());
+        note(begin + second, done());
+        note(begin + 2 * second + second / 2, done());
+        note(begin + 3 * second, done());
+        note(begin, Err(Failure::new("no")));
+        note(begin, Err(Failure::Shed));
+        note(begin + second, Err(Failure::Shed));
         assert_eq!((tally.calls, tally.units), (2, 4));
         assert_eq!(tally.by_second, [2, 2]);
         assert_eq!(tally.failures.get("no"), Some(&1));
+        assert_eq!((tally.shed.len(), tally.failures.len()), (1, 1));
         let mut both = Tally::new().unwrap();
         both.add(&tally);
         both.add(&tally);
-        assert_eq!((both.units, both.latency.len()), (8, 4));
+        assert_eq!((both.units, both.latency.len(), both.shed.len()), (8, 4, 2));
     }
 }

@@ -14,6 +14,8 @@ use crate::bench::BenchError;
 /// Bytes that the server may send ahead: enough that no call waits for a window.
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 8 << 20;
+/// RESOURCE_EXHAUSTED, as a status is written.
+const SHED: &str = "8";
 /// Flag and length, in front of each message.
 const PREFIX: usize = 5;
 
@@ -118,6 +120,7 @@ fn request(route: &Route) -> Request<()> {
 /// The status that headers or trailers carry, where they carry one.
 fn check(headers: &HeaderMap) -> Result<(), Failure> {
     match headers.get("grpc-status") {
+        Some(code) if code == SHED => Err(Failure::Shed),
         Some(code) if code != "0" => {
             let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
             let message = headers.get("grpc-message").map(text).unwrap_or_default();

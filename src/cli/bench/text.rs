@@ -1,7 +1,7 @@
 //! What came out, as tables.
 
 use crate::{
-    bench::{Conditions, Figure, Promise, Report, Spread, Wanted},
+    bench::{Conditions, Figure, Promise, Report, Shed, Spread, Wanted},
     cli::table::{Column, Table, block},
 };
 
@@ -30,6 +30,13 @@ pub(super) fn report(report: &Report) -> String {
         text.push_str(&format!("{finding}\n"));
     }
     for figure in &report.figures {
+        if let Some(Shed { calls, latency }) = figure.shed {
+            let (p50, p99) = (number(latency.p50), number(latency.p99));
+            let (name, who) = (&figure.name, who(figure));
+            text.push_str(&format!(
+                "{name}, {who}: {calls} calls shed, within {p50} ms (p50), {p99} ms (p99)\n"
+            ));
+        }
         for (what, count) in &figure.failures {
             text.push_str(&format!("{}, {}: {count} x {what}\n", figure.name, who(figure)));
         }
