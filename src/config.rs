@@ -62,10 +62,33 @@ pub enum LogFormat {
 pub enum Auth {
     /// Whoever runs on this machine: gRPC has to be served on loopback.
     Loopback,
-    /// Whoever has a key: see `creditgate key`.
+    /// Whoever has a key, see `creditgate key`; or, where they are set up, a certificate
+    /// or a token, see `creditgate principal`.
     Keys,
     /// Whoever can reach it, wherever it is served.
     Anyone,
+}
+
+/// The files of TLS, all of them PEM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TlsFiles<'a> {
+    /// The server's chain of certificates.
+    pub cert: &'a Path,
+    /// The key of the first of them.
+    pub key: &'a Path,
+    /// Authorities of clients' certificates; `None` where those are not asked for.
+    pub client_ca: Option<&'a Path>,
+}
+
+/// Which tokens are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tokens<'a> {
+    /// What they say in `iss`.
+    pub issuer: &'a str,
+    /// What they have to name in `aud`.
+    pub audience: &'a str,
+    /// Where the issuer's keys are, an address or a file; `None` where it says itself.
+    pub keys: Option<&'a str>,
 }
 
 /// The server's settings. A name that is not here is an error.
@@ -88,6 +111,20 @@ pub struct Settings {
     /// The certificate's private key, as PEM.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls_key: Option<PathBuf>,
+    /// Authorities as PEM, whose certificates of clients are believed: those say who
+    /// calls. Read again when the file changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls_client_ca: Option<PathBuf>,
+    /// The issuer whose tokens are taken (OpenID Connect): an address, as its tokens
+    /// say it in `iss`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_issuer: Option<String>,
+    /// What those tokens have to name in `aud`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_audience: Option<String>,
+    /// Where the issuer's keys are, an address or a file, if not where it says itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_keys: Option<String>,
     /// Calls a second that each key may make of one replica; more at once only after a
     /// rest. Without it, any number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -132,6 +169,10 @@ impl Default for Settings {
             auth: Auth::Loopback,
             tls_cert: None,
             tls_key: None,
+            tls_client_ca: None,
+            token_issuer: None,
+            token_audience: None,
+            token_keys: None,
             rate_limit: None,
             max_connections: 4096,
             lanes: 2,
@@ -151,13 +192,17 @@ impl Default for Settings {
 
 /// The settings that the environment may give: `CREDITGATE_` and the name in
 /// capitals. Other variables of that prefix belong to other commands.
-const NAMES: [&str; 19] = [
+const NAMES: [&str; 23] = [
     "database_url",
     "grpc_addr",
     "http_addr",
     "auth",
     "tls_cert",
     "tls_key",
+    "tls_client_ca",
+    "token_issuer",
+    "token_audience",
+    "token_keys",
     "rate_limit",
     "max_connections",
     "lanes",
@@ -199,6 +244,12 @@ pub enum ConfigError {
     /// Of a certificate and its key one is missing.
     #[error("TLS takes both: --tls-cert and --tls-key")]
     HalfTls,
+    /// Clients' certificates, and no TLS or no use for them.
+    #[error("tls_client_ca takes --auth keys, --tls-cert and --tls-key")]
+    ClientCa,
+    /// Tokens are not described.
+    #[error("tokens take --auth keys, and both --token-issuer and --token-audience")]
+    HalfTokens,
     /// A number must not be 0.
     #[error("{0} must be at least 1")]
     Zero(&'static str),
@@ -243,6 +294,7 @@ impl Settings {
         }
         settings.paddle_secrets()?;
         settings.tls()?;
+        settings.tokens()?;
         Ok(settings)
     }
 
@@ -276,16 +328,36 @@ impl Settings {
         self.database_url.as_ref().ok_or(ConfigError::NoDatabase)
     }
 
-    /// The files of certificate and key; `None` for no TLS.
+    /// The files of TLS; `None` for none.
     ///
     /// # Errors
     ///
-    /// One of them is missing.
-    pub fn tls(&self) -> Result<Option<(&Path, &Path)>, ConfigError> {
-        match (&self.tls_cert, &self.tls_key) {
-            (None, None) => Ok(None),
-            (Some(cert), Some(key)) => Ok(Some((cert, key))),
-            _ => Err(ConfigError::HalfTls),
+    /// One of them is missing, or those of clients have no use.
+    pub fn tls(&self) -> Result<Option<TlsFiles<'_>>, ConfigError> {
+        let client_ca = self.tls_client_ca.as_deref();
+        let files = match (&self.tls_cert, &self.tls_key) {
+            (None, None) => None,
+            (Some(cert), Some(key)) => Some(TlsFiles { cert, key, client_ca }),
+            _ => return Err(ConfigError::HalfTls),
+        };
+        if client_ca.is_some() && (files.is_none() || self.auth != Auth::Keys) {
+            return Err(ConfigError::ClientCa);
+        }
+        Ok(files)
+    }
+
+    /// Whose tokens are taken; `None` for nobody's.
+    ///
+    /// # Errors
+    ///
+    /// A part of it is missing, or it has no use.
+    pub fn tokens(&self) -> Result<Option<Tokens<'_>>, ConfigError> {
+        match (&self.token_issuer, &self.token_audience) {
+            (None, None) if self.token_keys.is_none() => Ok(None),
+            (Some(issuer), Some(audience)) if self.auth == Auth::Keys => {
+                Ok(Some(Tokens { issuer, audience, keys: self.token_keys.as_deref() }))
+            }
+            _ => Err(ConfigError::HalfTokens),
         }
     }
 
@@ -312,55 +384,4 @@ impl Settings {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_flag_beats_a_file_and_an_unknown_name_is_an_error() {
-        #[derive(Serialize)]
-        struct Flags {
-            lanes: usize,
-        }
-        let dir = std::env::temp_dir().join(format!("creditgate-config-{}", std::process::id()));
-        std::fs::create_dir_all(&dir).unwrap();
-        let file = dir.join("settings.toml");
-        std::fs::write(&file, "lanes = 7\nqueue = 9\n").unwrap();
-        let settings = Settings::load(Some(&file), Flags { lanes: 3 }).unwrap();
-        assert_eq!((settings.lanes, settings.queue), (3, 9));
-        std::fs::write(&file, "lame = 7\n").unwrap();
-        let error = Settings::load(Some(&file), Flags { lanes: 3 }).unwrap_err().to_string();
-        assert!(error.contains("lame"), "{error}");
-        std::fs::remove_dir_all(&dir).unwrap();
-    }
-
-    #[test]
-    fn secrets_are_divided_by_commas_and_an_error_does_not_show_them() {
-        for (text, count) in [
-            ("", Some(0)),
-            (" ", Some(0)),
-            ("pdl_ntfset_1", Some(1)),
-            ("pdl_ntfset_1, pdl_ntfset_2", Some(2)),
-            ("a,b,c,d", Some(4)),
-            ("a,b,c,d,e", None),
-            ("hunter2,", None),
-            ("hunter 2", None),
-        ] {
-            let settings =
-                Settings { paddle_secrets: Some(Secret::new(text)), ..Settings::default() };
-            let secrets = settings.paddle_secrets();
-            assert_eq!(secrets.as_ref().ok().map(Vec::len), count, "{text:?}");
-            if let Err(error) = secrets {
-                assert!(!error.to_string().contains("hunter"), "{error}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_secret_is_never_shown() {
-        let settings = Settings {
-            database_url: Some(Secret::new("postgres://a:hunter2@b/c")),
-            ..Settings::default()
-        };
-        assert!(!format!("{settings:?}").contains("hunter2"));
-    }
-}
+mod tests;

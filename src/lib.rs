@@ -39,6 +39,22 @@ pub mod proto {
     /// The contract's descriptors, for reflection.
     pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
+    impl std::fmt::Debug for CreateKeyResponse {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.debug_struct("CreateKeyResponse")
+                .field("key_id", &self.key_id)
+                .finish_non_exhaustive()
+        }
+    }
+
+    impl std::fmt::Debug for RotateKeyResponse {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.debug_struct("RotateKeyResponse")
+                .field("key_id", &self.key_id)
+                .finish_non_exhaustive()
+        }
+    }
+
     /// The paths of all calls, such as `/creditgate.v1.GateService/Reserve`: those
     /// of services that are not served yet, too.
     #[must_use]

@@ -63,6 +63,12 @@ pub fn scopes_of(path: &str) -> Option<&'static [Scope]> {
         ("AccountService", "SetAccountSuspension")
         | ("BillingService", "GrantCredits" | "RevokeCredits" | "ConfirmTopUp")
         | ("CatalogService", "ApplyCatalog") => &[],
+        // Who lets callers in may do all that they may.
+        (
+            "AccessService",
+            "CreateKey" | "ListKeys" | "RotateKey" | "RevokeKey" | "AddPrincipal"
+            | "ListPrincipals" | "RemovePrincipal",
+        ) => &[],
         (
             "BillingService",
             "StartSubscription" | "RenewSubscription" | "ChangePlan" | "CancelSubscription"

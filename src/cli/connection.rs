@@ -51,7 +51,27 @@ pub struct Connection {
         help_heading = "Global options"
     )]
     pub ca_file: Option<PathBuf>,
-    /// A file with the key to call with. Or CREDITGATE_KEY has the key itself.
+    /// For https://: a file with the certificate that says who calls, as PEM.
+    #[arg(
+        long,
+        global = true,
+        env = "CREDITGATE_CERT_FILE",
+        requires = "cert_key_file",
+        value_name = "FILE",
+        help_heading = "Global options"
+    )]
+    pub cert_file: Option<PathBuf>,
+    /// A file with that certificate's key, as PEM.
+    #[arg(
+        long,
+        global = true,
+        env = "CREDITGATE_CERT_KEY_FILE",
+        requires = "cert_file",
+        value_name = "FILE",
+        help_heading = "Global options"
+    )]
+    pub cert_key_file: Option<PathBuf>,
+    /// A file with the key, or the token, to call with. Or CREDITGATE_KEY has it itself.
     #[arg(
         long,
         global = true,
@@ -76,6 +96,10 @@ impl Connection {
         let mut builder = Client::builder(&self.addr).policy(policy);
         if let Some(path) = &self.ca_file {
             builder = builder.authority(&read("the authority", path)?);
+        }
+        if let (Some(chain), Some(key)) = (&self.cert_file, &self.cert_key_file) {
+            let key = Secret::new(read("the certificate's key", key)?);
+            builder = builder.certificate(&read("the certificate", chain)?, key.reveal());
         }
         Ok(match self.key()? {
             Some(key) => builder.key(key.reveal())?.lazy()?,

@@ -10,12 +10,10 @@ use super::{
     format::{precise, seconds},
     migrate::DatabaseArgs,
     parse,
+    rights::{ACTOR, RightsArgs, failed, open},
     table::{Column, Table},
 };
-use crate::{
-    ids::AccountId,
-    server::keys::{self, ApiKey, KeyId, KeyRequest, Scope, StoredKey},
-};
+use crate::server::access::{ApiKey, KeyId, StoredKey};
 
 /// Commands of `key`. They work on the database directly, as its owner.
 #[derive(Debug, Subcommand)]
@@ -38,15 +36,8 @@ Example:\n  creditgate key create --name scheduler-eu --scope scheduler --lifeti
 pub(super) struct CreateArgs {
     #[command(flatten)]
     database: DatabaseArgs,
-    /// Who or what it is for.
-    #[arg(long, value_parser = name)]
-    name: String,
-    /// What it may do. May be given more than once.
-    #[arg(long = "scope", required = true, value_name = "SCOPE", value_parser = scope)]
-    scopes: Vec<Scope>,
-    /// An account that it sees, and no other; may be given more than once [default: all].
-    #[arg(long = "account", value_name = "ACCOUNT", value_parser = account)]
-    accounts: Vec<AccountId>,
+    #[command(flatten)]
+    rights: RightsArgs,
     /// For how long it is good [default: for ever].
     #[arg(long, value_name = "DURATION", value_parser = parse::duration)]
     lifetime: Option<Duration>,
@@ -85,34 +76,34 @@ pub(super) struct RevokeArgs {
 pub(super) async fn run(out: &Output, command: KeyCommand) -> Result<Outcome, CliError> {
     match command {
         KeyCommand::Create(args) => {
-            let CreateArgs { database, name, mut scopes, accounts, lifetime } = args;
-            let accounts = (!accounts.is_empty()).then_some(accounts);
-            scopes.sort_unstable();
-            scopes.dedup();
-            let settings = database.settings()?;
-            let key =
-                keys::create(&settings, &KeyRequest { name, scopes, accounts, lifetime }).await?;
-            show(out, &key)
+            let CreateArgs { database, rights, lifetime } = args;
+            let access = open(&database).await?;
+            let key = access.create_key(&rights.into(), lifetime, ACTOR).await;
+            access.close().await;
+            show(out, &key.map_err(failed)?)
         }
         KeyCommand::List(args) => {
-            let keys = keys::list(&args.database.settings()?).await?;
+            let access = open(&args.database).await?;
+            let keys = access.keys().await;
+            access.close().await;
+            let keys = keys.map_err(failed)?;
             let list: Vec<_> = keys.iter().map(json_of).collect();
             out.document(text(&keys).trim_end(), &json!({ "keys": list }))?;
             Ok(Outcome::Done)
         }
         KeyCommand::Rotate(args) => {
             let RotateArgs { database, key_id, overlap, lifetime } = args;
-            let made = keys::rotate(&database.settings()?, &key_id, overlap, lifetime).await?;
-            let none = || CliError::Other(format!("key {key_id} is not good, or there is none"));
-            show(out, &made.ok_or_else(none)?)
+            let access = open(&database).await?;
+            let key = access.rotate_key(&key_id, overlap, lifetime, ACTOR).await;
+            access.close().await;
+            show(out, &key.map_err(failed)?)
         }
         KeyCommand::Revoke(args) => {
-            let settings = args.database.settings()?;
+            let access = open(&args.database).await?;
             for key_id in &args.key_ids {
-                if !keys::revoke(&settings, key_id).await? {
-                    return Err(CliError::Other(format!("there is no key {key_id}")));
-                }
+                access.revoke_key(key_id, ACTOR).await.map_err(failed)?;
             }
+            access.close().await;
             let revoked: Vec<&str> = args.key_ids.iter().map(KeyId::as_str).collect();
             let said = format!("revoked: {}", revoked.join(", "));
             out.document(&said, &json!({ "revoked": revoked }))?;
@@ -174,24 +165,6 @@ fn json_of(key: &StoredKey) -> serde_json::Value {
         "revoke_time": key.revoke_time.map(precise),
         "last_use_time": key.last_use_time.map(precise),
     })
-}
-
-/// A name that is one line of people's words.
-fn name(text: &str) -> Result<String, String> {
-    let text = text.trim();
-    if text.is_empty() || text.chars().count() > 100 || text.chars().any(char::is_control) {
-        return Err("1 to 100 characters".to_owned());
-    }
-    Ok(text.to_owned())
-}
-
-fn account(text: &str) -> Result<AccountId, String> {
-    AccountId::new(text).map_err(|error| format!("an account id {error}"))
-}
-
-fn scope(text: &str) -> Result<Scope, String> {
-    let names = || Scope::ALL.map(Scope::name).join(", ");
-    Scope::from_name(text).ok_or_else(|| format!("one of {}", names()))
 }
 
 /// What somebody pastes may be the key itself: its id will do, and the rest is

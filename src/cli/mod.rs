@@ -22,9 +22,11 @@ mod migrate;
 mod output;
 mod paddle;
 mod parse;
+mod principal;
 mod project;
 mod reservations;
 mod reserve;
+mod rights;
 mod run;
 mod serve;
 mod settle;
@@ -81,7 +83,7 @@ enum Command {
     /// Run a gate with a PostgreSQL of its own, ready to try.
     Dev(dev::DevArgs),
     /// Run a gate on a database that exists.
-    Serve(serve::ServeArgs),
+    Serve(Box<serve::ServeArgs>),
     /// Bring a database's schema up to date.
     Migrate(migrate::MigrateArgs),
     /// Recompute the books, or check a statement, and say what does not agree.
@@ -99,6 +101,9 @@ enum Command {
     /// Make, list, rotate or revoke the keys of callers.
     #[command(subcommand)]
     Key(key::KeyCommand),
+    /// Say who may call with a certificate or a token.
+    #[command(subcommand)]
+    Principal(principal::PrincipalCommand),
     /// Look at what Paddle has sent, or try it again.
     #[command(subcommand)]
     Paddle(paddle::PaddleCommand),
@@ -190,13 +195,14 @@ fn execute(cli: Cli) -> Result<Outcome, CliError> {
     runtime.block_on(async {
         match cli.command {
             Command::Dev(args) => Box::pin(dev::run(args)).await,
-            Command::Serve(args) => Box::pin(serve::run(args)).await,
+            Command::Serve(args) => Box::pin(serve::run(*args)).await,
             Command::Migrate(args) => Box::pin(migrate::run(&out, args)).await,
             Command::Verify(args) => Box::pin(verify::run(&out, args)).await,
             Command::Checkpoint(args) => Box::pin(checkpoint::run(&out, args)).await,
             Command::Statement(args) => Box::pin(statement::run(&out, args)).await,
             Command::Bench(args) => Box::pin(bench::run(&out, *args)).await,
             Command::Key(command) => Box::pin(key::run(&out, command)).await,
+            Command::Principal(command) => Box::pin(principal::run(&out, command)).await,
             Command::Paddle(command) => Box::pin(paddle::run(&out, command)).await,
             Command::Import(args) => Box::pin(import::run(&out, args)).await,
             Command::Run(args) => Box::pin(run::run(&connection, *args)).await,

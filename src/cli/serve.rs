@@ -48,6 +48,24 @@ pub(super) struct ServeArgs {
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     #[serde(skip_serializing_if = "Option::is_none")]
     tls_key: Option<PathBuf>,
+    /// Authorities as PEM, whose certificates of clients are believed; with --auth keys. See
+    /// `creditgate principal`.
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls_client_ca: Option<PathBuf>,
+    /// The OpenID Connect issuer whose tokens are taken; with --auth keys. See `creditgate
+    /// principal`.
+    #[arg(long, value_name = "URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_issuer: Option<String>,
+    /// What those tokens have to name as their audience.
+    #[arg(long, value_name = "AUDIENCE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_audience: Option<String>,
+    /// Where the issuer's keys are, if not where it says itself.
+    #[arg(long, value_name = "URL|FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_keys: Option<String>,
     /// Calls a second that each key may make of this replica; with --auth keys
     /// [default: any number].
     #[arg(long, value_name = "CALLS")]

@@ -1,21 +1,32 @@
 //! From an address and a policy to a client.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use tonic::{
     metadata::{Ascii, MetadataValue},
-    transport::{Certificate, ClientTlsConfig, Endpoint},
+    transport::{Certificate, ClientTlsConfig, Endpoint, Identity},
 };
 
 use super::{Client, ClientError, RetryPolicy, error::Rejection, retry::Spent};
 
 /// Settings of a [`Client`].
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ClientBuilder {
     endpoint: String,
     policy: RetryPolicy,
     key: Option<MetadataValue<Ascii>>,
     authority: Option<Certificate>,
+    identity: Option<Identity>,
+}
+
+impl fmt::Debug for ClientBuilder {
+    /// Without what says who calls: the certificate's key would show.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientBuilder")
+            .field("endpoint", &self.endpoint)
+            .field("policy", &self.policy)
+            .finish_non_exhaustive()
+    }
 }
 
 impl ClientBuilder {
@@ -27,10 +38,11 @@ impl ClientBuilder {
             policy: RetryPolicy::default(),
             key: None,
             authority: None,
+            identity: None,
         }
     }
 
-    /// The key to call with, `cg_...`: for a gate that takes keys.
+    /// The key to call with, `cg_...`, or a token: for a gate that takes them.
     ///
     /// # Errors
     /// [`ClientError::Endpoint`] for what cannot be a key.
@@ -47,6 +59,13 @@ impl ClientBuilder {
     #[must_use]
     pub fn authority(mut self, pem: &str) -> Self {
         self.authority = Some(Certificate::from_pem(pem));
+        self
+    }
+
+    /// For `https://`: the certificate that says who calls, and its key, as PEM.
+    #[must_use]
+    pub fn certificate(mut self, chain: &str, key: &str) -> Self {
+        self.identity = Some(Identity::from_pem(chain, key));
         self
     }
 
@@ -118,10 +137,13 @@ impl ClientBuilder {
             return Err(bad("no host"));
         }
         if is_tls {
-            let trusted = match &self.authority {
+            let mut trusted = match &self.authority {
                 Some(authority) => ClientTlsConfig::new().ca_certificate(authority.clone()),
                 None => ClientTlsConfig::new().with_native_roots(),
             };
+            if let Some(identity) = &self.identity {
+                trusted = trusted.identity(identity.clone());
+            }
             endpoint = endpoint.tls_config(trusted).map_err(|error| bad(&error.to_string()))?;
         }
         Ok(endpoint

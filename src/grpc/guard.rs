@@ -3,6 +3,7 @@
 use std::{
     future::{Future, ready},
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -12,7 +13,7 @@ use tonic::{
 };
 use tower::{Layer, Service};
 
-use crate::auth::Keyring;
+use crate::auth::{Keyring, PeerNames, Shown};
 
 /// The contract's calls; health and reflection, which tell nothing of accounts,
 /// are everybody's.
@@ -36,7 +37,7 @@ impl<S> Layer<S> for GuardLayer {
     type Service = Guard<S>;
 
     fn layer(&self, inner: S) -> Guard<S> {
-        Guard { inner, keyring: self.keyring.clone() }
+        Guard { inner, keyring: self.keyring.clone(), nobody: PeerNames::default() }
     }
 }
 
@@ -45,6 +46,8 @@ impl<S> Layer<S> for GuardLayer {
 pub struct Guard<S> {
     inner: S,
     keyring: Option<Keyring>,
+    /// Who a connection without a certificate says that it is.
+    nobody: PeerNames,
 }
 
 impl<S, B, R> Service<Request<B>> for Guard<S>
@@ -66,9 +69,11 @@ where
         let path = request.uri().path();
         if let Some(keyring) = self.keyring.as_ref().filter(|_| path.starts_with(GUARDED)) {
             // Text that is none of a header's is no key.
-            let shown = request.headers().get(AUTHORIZATION);
-            let shown = shown.map(|value| value.to_str().unwrap_or_default());
-            match keyring.admit(shown, path) {
+            let header = request.headers().get(AUTHORIZATION);
+            let authorization = header.map(|value| value.to_str().unwrap_or_default());
+            let peer = request.extensions().get::<Arc<PeerNames>>();
+            let peer = peer.map_or(&self.nobody, Arc::as_ref);
+            match keyring.admit(Shown { authorization, peer }, path) {
                 Ok(caller) => {
                     request.extensions_mut().insert(caller);
                 }

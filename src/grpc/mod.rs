@@ -5,6 +5,7 @@
 //! decides, `encode` words the answer. `status` alone builds a
 //! [`tonic::Status`], so that every error has the same shape.
 
+mod access;
 mod accounts;
 mod actor;
 mod billing;
@@ -21,6 +22,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 
+pub use access::AccessApi;
 pub use accounts::AccountApi;
 pub use actor::{actor, seen};
 pub use billing::BillingApi;
@@ -34,12 +36,13 @@ pub use shed::{Shed, ShedLayer};
 use tonic::{server::NamedService, service::Routes};
 
 use crate::{
+    auth::Access,
     billing::Billing,
     ledger::Ledger,
     proto::{
-        account_service_server::AccountServiceServer, billing_service_server::BillingServiceServer,
-        catalog_service_server::CatalogServiceServer, gate_service_server::GateServiceServer,
-        ledger_service_server::LedgerServiceServer,
+        access_service_server::AccessServiceServer, account_service_server::AccountServiceServer,
+        billing_service_server::BillingServiceServer, catalog_service_server::CatalogServiceServer,
+        gate_service_server::GateServiceServer, ledger_service_server::LedgerServiceServer,
     },
 };
 
@@ -50,20 +53,22 @@ pub const MAX_REQUEST_BYTES: usize = 4 << 20;
 pub const MAX_RESPONSE_BYTES: usize = 4 << 20;
 
 /// The full names of the services, as health reports them.
-pub const SERVICE_NAMES: [&str; 5] = [
+pub const SERVICE_NAMES: [&str; 6] = [
     <GateServiceServer<GateApi> as NamedService>::NAME,
     <LedgerServiceServer<LedgerApi> as NamedService>::NAME,
     <AccountServiceServer<AccountApi> as NamedService>::NAME,
     <BillingServiceServer<BillingApi> as NamedService>::NAME,
     <CatalogServiceServer<CatalogApi> as NamedService>::NAME,
+    <AccessServiceServer<AccessApi> as NamedService>::NAME,
 ];
 
 /// All services.
 #[must_use]
-pub fn routes(ledger: Ledger, billing: Billing) -> Routes {
+pub fn routes(ledger: Ledger, billing: Billing, access: Access) -> Routes {
     Routes::new(GateApi::new(ledger.clone()).into_server())
         .add_service(LedgerApi::new(ledger.clone()).into_server())
         .add_service(BillingApi::new(ledger, billing.clone()).into_server())
         .add_service(AccountApi::new(billing.clone()).into_server())
         .add_service(CatalogApi::new(billing).into_server())
+        .add_service(AccessApi::new(access).into_server())
 }

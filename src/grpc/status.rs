@@ -14,8 +14,12 @@ use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
 use super::decode::Invalid;
 use crate::{
-    auth::Denied, billing::BillingError, domain::catalog_check::Violation, ids::PlanName,
-    ledger::LedgerError, proto,
+    auth::{AccessError, Denied},
+    billing::BillingError,
+    domain::catalog_check::Violation,
+    ids::PlanName,
+    ledger::LedgerError,
+    proto,
 };
 
 const DOMAIN: &str = "creditgate";
@@ -129,6 +133,31 @@ impl From<&BillingError> for Problem {
     }
 }
 
+impl From<AccessError> for Problem {
+    fn from(error: AccessError) -> Self {
+        let words = error.to_string();
+        match error {
+            AccessError::NoKey(key_id) => {
+                Self::new(Code::NotFound, "KEY_NOT_FOUND", words).with("key_id", key_id)
+            }
+            AccessError::NoPrincipal(principal) => {
+                Self::new(Code::NotFound, "PRINCIPAL_NOT_FOUND", words).with("principal", principal)
+            }
+            AccessError::PrincipalExists(principal) => {
+                Self::new(Code::AlreadyExists, "PRINCIPAL_EXISTS", words)
+                    .with("principal", principal)
+            }
+            AccessError::Store(error) => (&LedgerError::from(error)).into(),
+        }
+    }
+}
+
+impl From<AccessError> for Status {
+    fn from(error: AccessError) -> Self {
+        Problem::from(error).into()
+    }
+}
+
 impl From<&Denied> for Problem {
     fn from(denied: &Denied) -> Self {
         let unauthenticated =
@@ -140,6 +169,18 @@ impl From<&Denied> for Problem {
                  with `creditgate key create`",
             ),
             Denied::Unknown => unauthenticated("KEY_UNKNOWN", "the key is none of this gate's"),
+            Denied::Token(why) => {
+                unauthenticated("TOKEN_INVALID", &format!("the token is not taken: {why}"))
+            }
+            Denied::Stranger { principal } => Self::new(
+                Code::PermissionDenied,
+                "PRINCIPAL_UNKNOWN",
+                format!(
+                    "{principal} is believed, but not let in: an operator does that with \
+                     `creditgate principal add`"
+                ),
+            )
+            .with("principal", principal),
             Denied::Expired => unauthenticated(
                 "KEY_EXPIRED",
                 "the key has run out: an operator makes another with `creditgate key rotate`",

@@ -1,10 +1,10 @@
 //! The server: assembles the parts, runs them, drains them.
 
+pub mod access;
 pub mod checkpoints;
 mod connections;
 pub mod import;
 mod inbox;
-pub mod keys;
 mod maintenance;
 mod ready;
 mod tls;
@@ -16,6 +16,7 @@ pub use tls::TlsError;
 
 use std::{
     net::SocketAddr,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -29,10 +30,10 @@ use self::{
     tls::Certificate,
 };
 use crate::{
-    auth::Keyring,
+    auth::{Access, AccessError, Issuer, IssuerError, IssuerSettings, Keyring},
     billing::{Billing, Inbox},
     clock::Clock,
-    config::{Auth, ConfigError, Secret, Settings},
+    config::{Auth, ConfigError, Secret, Settings, Tokens},
     grpc,
     http::{self, Readiness, webhooks::Webhooks},
     ledger::{Ledger, LedgerOptions},
@@ -100,6 +101,12 @@ pub enum ServerError {
     /// Reflection cannot be served: the descriptors are broken.
     #[error("reflection: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),
+    /// Callers cannot be let in, or sent away.
+    #[error(transparent)]
+    Access(#[from] AccessError),
+    /// The issuer's tokens cannot be taken.
+    #[error("tokens: {0}")]
+    Issuer(#[from] IssuerError),
     /// Of an import.
     #[error(transparent)]
     Import(#[from] crate::import::ImportError),
@@ -145,7 +152,7 @@ pub async fn start(
     stop: CancellationToken,
 ) -> Result<Running, ServerError> {
     settings.check_auth()?;
-    let tls = settings.tls()?.map(|(cert, key)| Certificate::read(cert, key)).transpose()?;
+    let tls = settings.tls()?.map(Certificate::read).transpose()?;
     let metrics = telemetry::init_metrics()?;
     let readiness = Readiness::default();
     let url = settings.database_url()?.reveal();
@@ -185,19 +192,39 @@ pub async fn start(
     if database.catalog().await?.revision == 0 {
         tracing::warn!("there is no catalog yet, so no scan is known: `creditgate catalog apply`");
     }
+    let issuer = settings.tokens()?.map(issuer).transpose()?;
+    if let Some(issuer) = &issuer {
+        let read = issuer.refresh().await;
+        issuer.tell(&read, true);
+    }
     let keyring = match settings.auth {
-        Auth::Keys => Some(Keyring::read(database.clone(), settings.rate_limit).await?),
+        Auth::Keys => {
+            Some(Keyring::read(database.clone(), issuer.clone(), settings.rate_limit).await?)
+        }
         Auth::Loopback | Auth::Anyone => None,
     };
     if keyring.as_ref().is_some_and(|keyring| keyring.good() == 0) {
-        tracing::warn!("there is no key yet, so nobody may call: `creditgate key create`");
+        tracing::warn!(
+            "nobody may call yet: `creditgate key create`, or `creditgate principal add`"
+        );
     }
     let (grpc_listener, grpc_addr) = listen(settings.grpc_addr).await?;
     tokio::spawn(upkeep(metrics, ended.clone()));
-    let parts = Parts { database, ledger, inbox, keyring, tls, readiness, http, ended };
+    let parts = Parts { database, ledger, inbox, keyring, issuer, tls, readiness, http, ended };
     started.disarm();
     let task = tokio::spawn(parts.run(grpc_listener, settings.clone(), stop));
     Ok(Running { grpc_addr, http_addr, task })
+}
+
+/// Whose tokens are taken.
+fn issuer(tokens: Tokens<'_>) -> Result<Arc<Issuer>, IssuerError> {
+    let Tokens { issuer, audience, keys } = tokens;
+    let settings = IssuerSettings {
+        issuer: issuer.to_owned(),
+        audience: audience.to_owned(),
+        keys: keys.map(ToOwned::to_owned),
+    };
+    Issuer::new(settings).map(Arc::new)
 }
 
 /// Who is believed to be Paddle; nobody where no secret is set.
@@ -243,6 +270,7 @@ struct Parts {
     ledger: Ledger,
     inbox: Inbox,
     keyring: Option<Keyring>,
+    issuer: Option<Arc<Issuer>>,
     tls: Option<Certificate>,
     readiness: Readiness,
     http: JoinHandle<std::io::Result<()>>,
@@ -268,6 +296,7 @@ impl Parts {
                 .fold(builder, |builder, name| builder.with_service_name(name))
         };
         let billing = Billing::new(self.database.clone(), self.ledger.clone());
+        let access = Access::new(self.database.clone());
         let router = Server::builder()
             .max_concurrent_streams(MAX_STREAMS)
             .http2_max_local_error_reset_streams(Some(MAX_RESETS))
@@ -281,7 +310,7 @@ impl Parts {
             .layer(grpc::ObserveLayer::new())
             .layer(grpc::GuardLayer::new(self.keyring.clone()))
             .layer(grpc::ShedLayer::new(self.ledger.clone()))
-            .add_routes(grpc::routes(self.ledger.clone(), billing.clone()))
+            .add_routes(grpc::routes(self.ledger.clone(), billing.clone(), access))
             .add_service(health)
             .add_service(reflection().build_v1()?)
             .add_service(reflection().build_v1alpha()?);
@@ -290,6 +319,9 @@ impl Parts {
         let workers_stop = CancellationToken::new();
         let reaper = tokio::spawn(workers::reaper::run(self.ledger.clone(), workers_stop.clone()));
         let keys = self.keyring.map(|keyring| tokio::spawn(keyring.run(workers_stop.clone())));
+        if let Some(issuer) = self.issuer {
+            tokio::spawn(issuer.run(workers_stop.clone()));
+        }
         let inbox = workers::inbox::Worker::new(self.ledger.clone(), billing, self.inbox.clone());
         let inbox = tokio::spawn(inbox.run(workers_stop.clone()));
         let grace = Duration::from_secs(settings.readiness_grace_seconds);
@@ -307,7 +339,7 @@ impl Parts {
         let mut serve = match self.tls {
             None => tokio::spawn(router.serve_with_incoming_shutdown(incoming, closed)),
             Some(certificate) => {
-                let incoming = tls::accept(incoming, certificate.acceptor()?);
+                let incoming = tls::accept(incoming, certificate.acceptor());
                 tokio::spawn(certificate.watch(workers_stop.clone()));
                 tokio::spawn(router.serve_with_incoming_shutdown(incoming, closed))
             }

@@ -4,26 +4,34 @@
 use std::{
     io,
     path::{Path, PathBuf},
+    pin::Pin,
     sync::{Arc, PoisonError, RwLock},
+    task::{Context, Poll},
     time::Duration,
 };
 
 use rustls::{
-    ServerConfig,
+    RootCertStore, ServerConfig,
     crypto::ring,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-    server::{ClientHello, ResolvesServerCert},
-    sign::CertifiedKey,
+    server::{NoClientAuth, WebPkiClientVerifier, danger::ClientCertVerifier},
 };
 use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
     sync::{Semaphore, mpsc},
     time,
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_stream::{Stream, StreamExt, wrappers::ReceiverStream};
 use tokio_util::sync::CancellationToken;
+use tonic::transport::server::Connected;
+use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude::FromDer};
 
 use super::connections::Placed;
+use crate::{
+    auth::{PeerNames, Principal},
+    config::TlsFiles,
+};
 
 /// How often the files are looked at.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -45,7 +53,7 @@ pub enum TlsError {
         /// Why.
         why: String,
     },
-    /// Certificate and key do not belong together, or are of no use.
+    /// Certificate, key and authorities do not belong together, or are of no use.
     #[error("certificate {} with key {}: {source}", cert.display(), key.display())]
     Pair {
         /// The certificate's file.
@@ -57,49 +65,53 @@ pub enum TlsError {
     },
 }
 
-/// A certificate with its key, as the files had it last.
+/// What TLS is served with, as the files had it last.
 #[derive(Debug)]
 pub(super) struct Certificate {
-    cert: PathBuf,
-    key: PathBuf,
+    files: Files,
     /// The files' bytes: what is compared.
-    seen: (Vec<u8>, Vec<u8>),
-    current: Arc<Current>,
+    seen: Contents,
+    current: Current,
 }
 
 /// What new connections get.
-#[derive(Debug)]
-struct Current(RwLock<Arc<CertifiedKey>>);
+type Current = Arc<RwLock<Arc<ServerConfig>>>;
 
-impl ResolvesServerCert for Current {
-    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner)))
-    }
+#[derive(Debug)]
+struct Files {
+    cert: PathBuf,
+    key: PathBuf,
+    client_ca: Option<PathBuf>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Contents {
+    cert: Vec<u8>,
+    key: Vec<u8>,
+    client_ca: Option<Vec<u8>>,
 }
 
 impl Certificate {
-    /// Reads the files: a chain of certificates, the server's own first, and its
-    /// key, both as PEM.
-    pub(super) fn read(cert: &Path, key: &Path) -> Result<Self, TlsError> {
-        let seen = (bytes(cert)?, bytes(key)?);
-        let pair = parse(cert, key, &seen)?;
-        let current = Arc::new(Current(RwLock::new(Arc::new(pair))));
-        Ok(Self { cert: cert.to_owned(), key: key.to_owned(), seen, current })
+    /// Reads the files.
+    pub(super) fn read(files: TlsFiles<'_>) -> Result<Self, TlsError> {
+        let TlsFiles { cert, key, client_ca } = files;
+        let files = Files {
+            cert: cert.to_owned(),
+            key: key.to_owned(),
+            client_ca: client_ca.map(Path::to_owned),
+        };
+        let seen = files.read()?;
+        let current = Arc::new(RwLock::new(Arc::new(files.parse(&seen)?)));
+        Ok(Self { files, seen, current })
     }
 
-    /// What takes connections, with the certificate of the moment.
-    pub(super) fn acceptor(&self) -> Result<TlsAcceptor, rustls::Error> {
-        let provider = Arc::new(ring::default_provider());
-        let mut config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_no_client_auth()
-            .with_cert_resolver(self.current.clone());
-        config.alpn_protocols = vec![b"h2".to_vec()];
-        Ok(TlsAcceptor::from(Arc::new(config)))
+    /// What takes connections.
+    pub(super) fn acceptor(&self) -> Acceptor {
+        Acceptor(Arc::clone(&self.current))
     }
 
-    /// Looks at the files until `stop`. What is there already goes on as it is; a
-    /// pair that is of no use (half written, say) changes nothing.
+    /// Looks at the files until `stop`. What is there already goes on as it is; files
+    /// that are of no use (half written, say) change nothing.
     pub(super) async fn watch(mut self, stop: CancellationToken) {
         loop {
             tokio::select! {
@@ -117,24 +129,23 @@ impl Certificate {
     }
 
     fn look(mut self) -> Self {
-        let read = || Ok((bytes(&self.cert)?, bytes(&self.key)?));
-        let changed = read().and_then(|seen| {
+        let changed = self.files.read().and_then(|seen| {
             if seen == self.seen {
                 return Ok(None);
             }
-            let pair = parse(&self.cert, &self.key, &seen);
+            let config = self.files.parse(&seen);
             // Not parsed again, nor told again, before the files change again.
             self.seen = seen;
-            pair.map(Some)
+            config.map(Some)
         });
         match changed {
             Ok(None) => {}
-            Ok(Some(pair)) => {
-                let mut current = self.current.0.write().unwrap_or_else(PoisonError::into_inner);
-                *current = Arc::new(pair);
+            Ok(Some(config)) => {
+                let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+                *current = Arc::new(config);
                 drop(current);
                 metrics::counter!("creditgate_certificate_reloads_total").increment(1);
-                tracing::info!(file = %self.cert.display(), "new connections get the new certificate");
+                tracing::info!(file = %self.files.cert.display(), "new connections get the new certificate");
             }
             Err(error) => {
                 metrics::counter!("creditgate_certificate_errors_total").increment(1);
@@ -145,37 +156,164 @@ impl Certificate {
     }
 }
 
-fn bytes(path: &Path) -> Result<Vec<u8>, TlsError> {
-    let failed =
-        |error: io::Error| TlsError::File { path: path.to_owned(), why: error.to_string() };
-    std::fs::read(path).map_err(failed)
+impl Files {
+    fn read(&self) -> Result<Contents, TlsError> {
+        Ok(Contents {
+            cert: bytes(&self.cert)?,
+            key: bytes(&self.key)?,
+            client_ca: self.client_ca.as_deref().map(bytes).transpose()?,
+        })
+    }
+
+    fn parse(&self, contents: &Contents) -> Result<ServerConfig, TlsError> {
+        let chain = certificates(&self.cert, &contents.cert)?;
+        // What is wrong with a key is not repeated.
+        let key = PrivateKeyDer::from_pem_slice(&contents.key)
+            .map_err(|_| file(&self.key, "has no private key in it"))?;
+        let pair =
+            |source| TlsError::Pair { cert: self.cert.clone(), key: self.key.clone(), source };
+        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(pair)?
+            .with_client_cert_verifier(self.clients(contents)?)
+            .with_single_cert(chain, key)
+            .map_err(pair)?;
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        Ok(config)
+    }
+
+    /// Who vouches for clients. One without a certificate shakes hands too: it may have
+    /// a key, or ask for health.
+    fn clients(&self, contents: &Contents) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+        let (Some(path), Some(pem)) = (&self.client_ca, &contents.client_ca) else {
+            return Ok(Arc::new(NoClientAuth));
+        };
+        let mut roots = RootCertStore::empty();
+        for authority in certificates(path, pem)? {
+            roots.add(authority).map_err(|error| file(path, error))?;
+        }
+        let provider = Arc::new(ring::default_provider());
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+            .allow_unauthenticated()
+            .build()
+            .map_err(|error| file(path, error))
+    }
 }
 
-fn parse(
-    cert: &Path,
-    key: &Path,
-    (chain, secret): &(Vec<u8>, Vec<u8>),
-) -> Result<CertifiedKey, TlsError> {
-    let file = |path: &Path, why: String| TlsError::File { path: path.to_owned(), why };
-    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(chain)
-        .collect::<Result<_, _>>()
-        .map_err(|error| file(cert, error.to_string()))?;
+fn file(path: &Path, why: impl ToString) -> TlsError {
+    TlsError::File { path: path.to_owned(), why: why.to_string() }
+}
+
+fn bytes(path: &Path) -> Result<Vec<u8>, TlsError> {
+    std::fs::read(path).map_err(|error| file(path, error))
+}
+
+fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    let chain = read.map_err(|error| file(path, error))?;
     if chain.is_empty() {
-        return Err(file(cert, "has no certificate in it".to_owned()));
+        return Err(file(path, "has no certificate in it"));
     }
-    // What is wrong with a key is not repeated.
-    let secret = PrivateKeyDer::from_pem_slice(secret)
-        .map_err(|_| file(key, "has no private key in it".to_owned()))?;
-    let pair = |source| TlsError::Pair { cert: cert.to_owned(), key: key.to_owned(), source };
-    CertifiedKey::from_der(chain, secret, &ring::default_provider()).map_err(pair)
+    Ok(chain)
+}
+
+/// Shakes hands with the certificate of the moment.
+#[derive(Debug, Clone)]
+pub(super) struct Acceptor(Current);
+
+impl Acceptor {
+    async fn accept(&self, stream: Placed) -> io::Result<Shaken> {
+        let config = Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner));
+        let stream = TlsAcceptor::from(config).accept(stream).await?;
+        let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+        let peer = Arc::new(shown.map(|own| names(own)).unwrap_or_default());
+        Ok(Shaken { stream, peer })
+    }
+}
+
+/// The names in a certificate that its authority has vouched for: of the subject's
+/// alternative names (RFC 5280, section 4.2.1.6) the identities, then the hosts.
+fn names(certificate: &CertificateDer<'_>) -> PeerNames {
+    let Ok((_, certificate)) = X509Certificate::from_der(certificate) else {
+        return PeerNames::default();
+    };
+    let Ok(Some(alternative)) = certificate.subject_alternative_name() else {
+        return PeerNames::default();
+    };
+    let all = &alternative.value.general_names;
+    let identities = all.iter().filter_map(|name| match name {
+        GeneralName::URI(uri) => Principal::of_certificate(uri),
+        _ => None,
+    });
+    let hosts = all.iter().filter_map(|name| match name {
+        GeneralName::DNSName(host) => Principal::of_certificate(host),
+        _ => None,
+    });
+    PeerNames(identities.chain(hosts).collect())
+}
+
+/// A connection with TLS, and who is at its other end.
+#[derive(Debug)]
+pub(super) struct Shaken {
+    stream: TlsStream<Placed>,
+    peer: Arc<PeerNames>,
+}
+
+impl Connected for Shaken {
+    /// Every request of the connection has it among its extensions.
+    type ConnectInfo = Arc<PeerNames>;
+
+    fn connect_info(&self) -> Arc<PeerNames> {
+        Arc::clone(&self.peer)
+    }
+}
+
+impl AsyncRead for Shaken {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Shaken {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, bytes)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
 }
 
 /// Shakes hands with whoever connects, one beside the other: a slow one holds up
 /// nobody, and one that does not come through is dropped.
 pub(super) fn accept(
     mut incoming: impl Stream<Item = io::Result<Placed>> + Send + Unpin + 'static,
-    acceptor: TlsAcceptor,
-) -> ReceiverStream<io::Result<TlsStream<Placed>>> {
+    acceptor: Acceptor,
+) -> ReceiverStream<io::Result<Shaken>> {
     let (sender, receiver) = mpsc::channel(WAITING);
     let places = Arc::new(Semaphore::new(MAX_HANDSHAKES));
     tokio::spawn(async move {

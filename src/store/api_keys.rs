@@ -45,6 +45,8 @@ pub struct NewKey {
     pub account_ids: Option<Vec<String>>,
     /// Seconds for which it is good; `None` for ever.
     pub lifetime_seconds: Option<f64>,
+    /// Who makes it.
+    pub actor: String,
 }
 
 impl Database {
@@ -88,7 +90,7 @@ impl Database {
             .collect()
     }
 
-    /// Makes a key. As the owner.
+    /// Makes a key.
     ///
     /// # Errors
     ///
@@ -96,15 +98,17 @@ impl Database {
     pub async fn create_api_key(&self, key: &NewKey) -> Result<(), StoreError> {
         sqlx::query!(
             r#"
-            INSERT INTO public.api_keys (key_id, name, secret_hash, scopes, account_ids, expire_time)
-            VALUES ($1, $2, $3, $4, $5, clock_timestamp() + make_interval(secs => $6))
+            INSERT INTO public.api_keys
+                   (key_id, name, secret_hash, scopes, account_ids, expire_time, create_actor)
+            VALUES ($1, $2, $3, $4, $5, clock_timestamp() + make_interval(secs => $6), $7)
             "#,
             key.key_id,
             key.name,
             key.secret_hash.as_slice(),
             &key.scopes,
             key.account_ids.as_deref(),
-            key.lifetime_seconds
+            key.lifetime_seconds,
+            key.actor
         )
         .execute(&mut *self.directories().acquire().await?)
         .await?;
@@ -112,7 +116,7 @@ impl Database {
     }
 
     /// Lets a key run out after so many seconds, if it would not before. False
-    /// where there is none that is good. As the owner.
+    /// where there is none that is good.
     ///
     /// # Errors
     ///
@@ -133,18 +137,21 @@ impl Database {
         Ok(result.rows_affected() > 0)
     }
 
-    /// Revokes a key; may be repeated. False where there is none. As the owner.
+    /// Revokes a key; may be repeated. False where there is none.
     ///
     /// # Errors
     ///
     /// The database is away, or this role may not.
-    pub async fn revoke_api_key(&self, key_id: &str) -> Result<bool, StoreError> {
+    pub async fn revoke_api_key(&self, key_id: &str, actor: &str) -> Result<bool, StoreError> {
         let result = sqlx::query!(
             r#"
-            UPDATE public.api_keys SET revoke_time = coalesce(revoke_time, clock_timestamp())
+            UPDATE public.api_keys
+               SET revoke_time = coalesce(revoke_time, clock_timestamp()),
+                   revoke_actor = CASE WHEN revoke_time IS NULL THEN $2 ELSE revoke_actor END
              WHERE key_id = $1
             "#,
-            key_id
+            key_id,
+            actor
         )
         .execute(&mut *self.directories().acquire().await?)
         .await?;

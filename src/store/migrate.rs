@@ -235,10 +235,14 @@ async fn grant(connection: &mut PgConnection, role: &str, schema: &str) -> Resul
         // to give (views of extensions, on a managed server).
         statements.push(format!("GRANT SELECT, INSERT, UPDATE ON {DIRECTORIES} TO {role}"));
         statements.push(format!("REVOKE INSERT, UPDATE ON {schema_name}.cells FROM {role}"));
-        // It may see who may call, and note that they did; it can let nobody in.
-        statements.push(format!(
-            "GRANT SELECT, UPDATE (last_use_time) ON {schema_name}.api_keys TO {role}"
-        ));
+        // What lets callers in is made, and taken away, but never changed nor removed: a
+        // secret, a scope, an account of a key stay as they are.
+        for (table, ends) in [("api_keys", "expire_time, "), ("principals", "")] {
+            let columns = format!("{ends}revoke_time, revoke_actor, last_use_time");
+            statements.push(format!(
+                "GRANT SELECT, INSERT, UPDATE ({columns}) ON {schema_name}.{table} TO {role}"
+            ));
+        }
         // Neither a catalog nor whose a top-up is ever changes.
         for table in ["catalogs", "top_up_directory"] {
             statements.push(format!("REVOKE UPDATE ON {schema_name}.{table} FROM {role}"));

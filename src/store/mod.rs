@@ -30,6 +30,7 @@ pub mod error;
 pub mod inbox;
 pub mod migrate;
 mod pool;
+pub mod principals;
 pub mod projects;
 pub mod provider;
 pub mod queries;

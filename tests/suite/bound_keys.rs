@@ -7,9 +7,8 @@ use creditgate::{
     billing::Billing,
     clock::Clock,
     config::{Auth, Settings},
-    ids::AccountId,
     proto,
-    server::keys::{self, KeyRequest, Scope},
+    server::access::Scope,
 };
 use prost::Message;
 use rand::RngExt;
@@ -24,7 +23,7 @@ use tonic::{
 use tonic_types::StatusExt;
 
 use self::calls::{Call, Raw, calls};
-use crate::harness::{TABLES, TestDb, TestServer, owner_settings, settings, shop};
+use crate::harness::{TABLES, TestDb, TestServer, make_key, settings, shop};
 
 /// As long as each other: an answer's length tells nothing either.
 const OWN: &str = "acc_own_one";
@@ -84,14 +83,7 @@ async fn bound(db: &TestDb) -> (TestServer, MetadataValue<Ascii>) {
     let reserve = proto::ReserveRequest::decode(message.as_slice()).unwrap();
     open.gate().reserve(reserve).await.unwrap();
     open.finish().await;
-    let owner = owner_settings(db);
-    let request = KeyRequest {
-        name: "bound".to_owned(),
-        scopes: Scope::ALL.to_vec(),
-        accounts: Some(vec![AccountId::new(OWN).unwrap()]),
-        lifetime: None,
-    };
-    let key = keys::create(&owner, &request).await.unwrap();
+    let key = make_key(db, &Scope::ALL, Some(OWN), None).await;
     let settings = Settings { auth: Auth::Keys, ..settings(db) };
     let server = TestServer::with(&settings, Clock::Database).await;
     (server, format!("Bearer {}", key.reveal()).parse().unwrap())

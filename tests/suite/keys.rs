@@ -4,13 +4,14 @@ use std::time::{Duration, Instant};
 
 use creditgate::{
     clock::Clock,
-    config::{Auth, Secret, Settings},
+    config::{Auth, Settings},
     proto::{self, gate_service_client::GateServiceClient},
     server::{
         self,
-        keys::{self, ApiKey, KeyRequest, Scope},
+        access::{AccessError, ApiKey, Principal, Scope},
     },
 };
+use sqlx::{Connection, Executor, PgConnection};
 use tokio_util::sync::CancellationToken;
 use tonic::{
     Code, Request, Status,
@@ -23,7 +24,7 @@ use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use tonic_types::StatusExt;
 
 use crate::{
-    harness::{TestDb, TestServer, eventually, owner_settings, settings},
+    harness::{ACTOR, TestDb, TestServer, access, eventually, make_key, revoke, rights, settings},
     program::{Gate, output, program, text},
 };
 
@@ -31,9 +32,7 @@ use crate::{
 const REVOKED_WITHIN: Duration = Duration::from_secs(5);
 
 pub async fn make(db: &TestDb, scopes: &[Scope], lifetime: Option<Duration>) -> ApiKey {
-    let scopes = scopes.to_vec();
-    let request = KeyRequest { name: "test".to_owned(), scopes, accounts: None, lifetime };
-    keys::create(&owner_settings(db), &request).await.unwrap()
+    make_key(db, scopes, None, lifetime).await
 }
 
 async fn guarded(db: &TestDb) -> TestServer {
@@ -78,7 +77,7 @@ async fn every_call_is_let_through_with_a_key_for_it_and_refused_with_anything_e
     let db = TestDb::new().await;
     let short = make(&db, &[Scope::Operator], Some(Duration::from_millis(1))).await;
     let gone = make(&db, &[Scope::Operator], None).await;
-    assert!(keys::revoke(&owner_settings(&db), gone.id()).await.unwrap());
+    revoke(&db, &gone).await;
     let operator = make(&db, &[Scope::Operator], None).await;
     let forged = format!("Bearer cg_{}_{}", operator.id(), "0".repeat(64)).parse().unwrap();
     let mut scoped = Vec::new();
@@ -228,7 +227,7 @@ async fn a_key_revoked_under_load_is_refused_everywhere_within_seconds_and_other
     for replica in &replicas {
         replica.ledger().get_balance(with(get("a"), bearer(&revoked))).await.unwrap();
     }
-    assert!(keys::revoke(&owner_settings(&db), revoked.id()).await.unwrap());
+    revoke(&db, &revoked).await;
     let begun = Instant::now();
     for replica in &replicas {
         eventually("the key is refused", async || {
@@ -254,7 +253,8 @@ async fn a_rotated_key_stays_good_for_the_overlap_and_its_successor_may_do_the_s
     let old = make(&db, &[Scope::Viewer, Scope::Billing], None).await;
     let server = guarded(&db).await;
     let overlap = Duration::from_secs(2);
-    let new = keys::rotate(&owner_settings(&db), old.id(), overlap, None).await.unwrap().unwrap();
+    let access = access(&db).await;
+    let new = access.rotate_key(old.id(), overlap, None, ACTOR).await.unwrap();
     let list = || proto::ListAccountsRequest::default();
     server.accounts().list_accounts(with(list(), bearer(&old))).await.unwrap();
     eventually("the new one is known", async || {
@@ -267,10 +267,12 @@ async fn a_rotated_key_stays_good_for_the_overlap_and_its_successor_may_do_the_s
     })
     .await;
     server.accounts().list_accounts(with(list(), bearer(&new))).await.unwrap();
-    assert_eq!(keys::rotate(&owner_settings(&db), old.id(), overlap, None).await.unwrap(), None);
-    let kept = keys::list(&owner_settings(&db)).await.unwrap();
-    let scopes: Vec<_> = kept.iter().map(|key| key.scopes.join(",")).collect();
-    assert_eq!(scopes, ["viewer,billing", "viewer,billing"]);
+    let again = access.rotate_key(old.id(), overlap, None, ACTOR).await;
+    assert!(matches!(again, Err(AccessError::NoKey(_))), "{again:?}");
+    let scopes: Vec<_> =
+        access.keys().await.unwrap().iter().map(|key| key.scopes.join(",")).collect();
+    assert_eq!(scopes, ["billing,viewer", "billing,viewer"]);
+    access.close().await;
     server.finish().await;
     db.finish().await;
 }
@@ -299,21 +301,39 @@ async fn a_server_that_others_can_reach_does_not_start_open_unless_it_is_told_to
     db.finish().await;
 }
 
-/// The role that serves can let nobody in, even where somebody runs SQL as it.
+/// Whoever runs SQL as the role that serves may let callers in, and no more: what one
+/// may do, and its secret, stay as they were made.
 #[tokio::test]
-async fn the_serving_role_can_read_keys_and_make_none() {
+async fn the_serving_role_makes_and_revokes_callers_but_changes_and_removes_none() {
     let db = TestDb::new().await;
+    let owner = access(&db).await;
     let key = make(&db, &[Scope::Viewer], None).await;
-    let serving = Settings { database_url: Some(Secret::new(db.url())), ..Settings::default() };
-    assert_eq!(keys::list(&serving).await.unwrap().len(), 1);
-    let request = KeyRequest {
-        name: "x".to_owned(),
-        scopes: vec![Scope::Operator],
-        accounts: None,
-        lifetime: None,
-    };
-    keys::create(&serving, &request).await.unwrap_err();
-    keys::revoke(&serving, key.id()).await.unwrap_err();
+    let name = Principal::new("token:someone").unwrap();
+    owner.add_principal(&name, &rights(&[Scope::Viewer], None), ACTOR).await.unwrap();
+    owner.close().await;
+    let mut serving = PgConnection::connect(&db.url()).await.unwrap();
+    for table in ["api_keys", "principals"] {
+        for change in
+            ["SET scopes = '{operator}'", "SET account_ids = NULL", "SET create_actor = ''"]
+        {
+            let statement = format!("UPDATE public.{table} {change}");
+            let refused = serving.execute(sqlx::AssertSqlSafe(statement)).await.unwrap_err();
+            assert!(
+                refused.to_string().contains("permission denied"),
+                "{table} {change}: {refused}"
+            );
+        }
+        let statement = format!("DELETE FROM public.{table}");
+        serving.execute(sqlx::AssertSqlSafe(statement)).await.unwrap_err();
+    }
+    let forged = "UPDATE public.api_keys SET secret_hash = sha256('known')";
+    serving.execute(forged).await.unwrap_err();
+    serving.execute("UPDATE public.api_keys SET revoke_time = now()").await.unwrap();
+    serving.close().await.unwrap();
+    let owner = access(&db).await;
+    let kept = owner.keys().await.unwrap();
+    assert_eq!((kept[0].key_id.as_str(), kept[0].is_revoked), (key.id().as_str(), true));
+    owner.close().await;
     db.finish().await;
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use creditgate::{
     clock::Clock,
     config::{Auth, Settings},
-    server::keys::Scope,
+    server::access::Scope,
 };
 use tonic::Code;
 use tonic_types::StatusExt;

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, unreachable_pub)]
 
 mod abuse;
+mod access;
 mod bad_billing;
 mod bad_input;
 mod bench;
@@ -28,6 +29,7 @@ mod partition;
 mod plan_race;
 mod plans;
 mod pool;
+mod principals;
 mod program;
 mod python_client;
 mod reaper;
@@ -36,6 +38,7 @@ mod rooms;
 mod secrets;
 mod tampering;
 mod tls;
+mod tokens;
 mod upgrade;
 mod wire;
 mod write_path;

@@ -13,7 +13,7 @@ use creditgate::{
     clock::Clock,
     config::{Auth, Secret, Settings},
     proto,
-    server::keys::{self, KeyRequest, Scope},
+    server::access::Scope,
 };
 use sqlx::postgres::PgConnectOptions;
 use tokio::{
@@ -24,7 +24,7 @@ use tokio::{
 
 use tonic::Code;
 
-use crate::harness::{TestDb, TestServer, eventually, owner_settings, settings};
+use crate::harness::{TestDb, TestServer, eventually, make_key, revoke, settings};
 
 /// Stands between a service and its database.
 struct Proxy {
@@ -248,10 +248,7 @@ async fn a_silence_between_two_reads_costs_seconds() {
 async fn a_key_revoked_during_a_silence_is_refused_within_seconds_of_its_end() {
     let db = TestDb::new().await;
     let proxy = Proxy::before(&db).await;
-    let owner = owner_settings(&db);
-    let (scopes, accounts) = (vec![Scope::Viewer], None);
-    let request = KeyRequest { name: "test".to_owned(), scopes, accounts, lifetime: None };
-    let key = keys::create(&owner, &request).await.unwrap();
+    let key = make_key(&db, &[Scope::Viewer], None, None).await;
     let settings = Settings {
         database_url: Some(Secret::new(proxy.url(&db))),
         auth: Auth::Keys,
@@ -274,7 +271,7 @@ async fn a_key_revoked_during_a_silence_is_refused_within_seconds_of_its_end() {
     eventually("keys are being read", async || db.count(reading).await == 1).await;
     proxy.cut();
     lock.rollback().await.unwrap();
-    assert!(keys::revoke(&owner, key.id()).await.unwrap());
+    revoke(&db, &key).await;
     assert_eq!(code().await, Code::PermissionDenied, "what was known stays good");
     proxy.heal();
     eventually("the key is refused", async || code().await == Code::Unauthenticated).await;

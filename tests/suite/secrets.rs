@@ -5,7 +5,7 @@ use std::{fs, process::Stdio, time::Duration};
 
 use creditgate::{
     config::{Secret, Settings},
-    server::keys::{self, KeyRequest, Scope},
+    server::access::Scope,
 };
 use nix::{
     sys::signal::{Signal, kill},
@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use crate::{
-    harness::{TestDb, owner_settings},
+    harness::{TestDb, make_key},
     paddle::send,
     program::{output, program, text},
 };
@@ -28,10 +28,7 @@ const PADDLE: &str = "pdl_ntfset_5be1c20f";
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_secret_is_in_a_log_an_answer_a_metric_or_the_list_of_processes() {
     let db = TestDb::new().await;
-    let owner = owner_settings(&db);
-    let (scopes, accounts) = (vec![Scope::Operator], None);
-    let request = KeyRequest { name: "test".to_owned(), scopes, accounts, lifetime: None };
-    let key = keys::create(&owner, &request).await.unwrap();
+    let key = make_key(&db, &[Scope::Operator], None, None).await;
     // What the key's name does not tell.
     let random = key.reveal().rsplit('_').next().unwrap().to_owned();
     let secrets = [PASSWORD, PADDLE, random.as_str()];

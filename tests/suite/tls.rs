@@ -27,35 +27,39 @@ use tokio_util::sync::CancellationToken;
 
 use crate::harness::{TestDb, TestServer, eventually, settings};
 
-type Authority = CertifiedIssuer<'static, KeyPair>;
+pub type Authority = CertifiedIssuer<'static, KeyPair>;
 
-fn authority() -> Authority {
+pub fn authority() -> Authority {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }
 
 /// A directory with a certificate and its key.
-struct Files(PathBuf);
+pub struct Files(PathBuf);
 
 impl Files {
-    fn new(name: &str) -> Self {
+    pub fn new(name: &str) -> Self {
         let dir =
             std::env::temp_dir().join(format!("creditgate-tls-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&dir).unwrap();
         Self(dir)
     }
 
-    fn cert(&self) -> PathBuf {
+    pub fn cert(&self) -> PathBuf {
         self.0.join("cert.pem")
     }
 
-    fn key(&self) -> PathBuf {
+    pub fn key(&self) -> PathBuf {
         self.0.join("key.pem")
     }
 
+    pub fn client_ca(&self) -> PathBuf {
+        self.0.join("client-ca.pem")
+    }
+
     /// Puts a new pair there; gives the certificate.
-    fn issue(&self, authority: &Authority) -> Vec<u8> {
+    pub fn issue(&self, authority: &Authority) -> Vec<u8> {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
         let cert = params.signed_by(&key, authority).unwrap();

@@ -1,6 +1,7 @@
 //! Requests -> domain types. All that is wrong with a request is told at once,
 //! with the paths of its fields.
 
+mod access;
 mod billing;
 mod catalog;
 mod fields;
@@ -10,6 +11,7 @@ mod subscriptions;
 mod time;
 mod top_ups;
 
+pub(super) use access::{add_principal, create_key, key_id, principal, rotate_key};
 pub(super) use billing::{assignment, create_account, grant, link_provider, revoke, suspension};
 pub(super) use catalog::catalog;
 pub(super) use fields::one_id;

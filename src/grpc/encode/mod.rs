@@ -1,5 +1,6 @@
 //! Domain types -> the wire.
 
+mod access;
 mod account;
 mod catalog;
 mod gate;
@@ -7,6 +8,7 @@ mod ledger;
 mod subscription;
 mod top_up;
 
+pub(super) use access::{key, principal};
 pub(super) use account::account;
 pub(super) use catalog::catalog;
 pub(super) use gate::{check, commit, extend, release, reservation, reserve};

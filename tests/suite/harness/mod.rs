@@ -1,11 +1,13 @@
 //! A database, a ledger and a server of its own for each test.
 
+mod callers;
 mod db;
 pub mod hand;
 mod server;
 pub mod shop;
 pub mod words;
 
+pub use callers::{ACTOR, access, make_key, revoke, rights};
 pub use db::{TABLES, TestDb};
 pub use server::{TestServer, catalog, owner_settings, settings};
 
