@@ -1,5 +1,7 @@
 //! Logs and metrics.
 
+pub mod names;
+
 use std::{
     io::IsTerminal,
     sync::{Mutex, PoisonError},
@@ -54,6 +56,8 @@ pub fn init_metrics() -> Result<PrometheusHandle, BuildError> {
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
         .set_buckets_for_metric(Matcher::Suffix("_commands".to_owned()), &COMMANDS)?
         .install_recorder()?;
+    names::describe();
+    metrics::gauge!("creditgate_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     *installed = Some(handle.clone());
     Ok(handle)
 }

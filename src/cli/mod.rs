@@ -12,8 +12,10 @@ mod checkpoint;
 mod connection;
 mod credits;
 mod dev;
+mod doctor;
 mod error;
 mod format;
+mod health;
 mod import;
 mod json;
 mod key;
@@ -84,6 +86,9 @@ enum Command {
     Dev(dev::DevArgs),
     /// Run a gate on a database that exists.
     Serve(Box<serve::ServeArgs>),
+    /// Check settings, database, certificates and callers, and say what to do.
+    #[command(after_help = doctor::EXAMPLES)]
+    Doctor(Box<serve::ServeArgs>),
     /// Bring a database's schema up to date.
     Migrate(migrate::MigrateArgs),
     /// Recompute the books, or check a statement, and say what does not agree.
@@ -113,6 +118,8 @@ enum Command {
     // Calling a gate.
     /// Put a command behind the gate: reserve, run it, settle.
     Run(Box<run::RunArgs>),
+    /// Ask whether a gate takes calls.
+    Health(health::HealthArgs),
     /// Ask whether a scan would be let through, holding nothing.
     Check(check::CheckArgs),
     /// Hold credits for one scan attempt.
@@ -206,6 +213,8 @@ fn execute(cli: Cli) -> Result<Outcome, CliError> {
             Command::Paddle(command) => Box::pin(paddle::run(&out, command)).await,
             Command::Import(args) => Box::pin(import::run(&out, args)).await,
             Command::Run(args) => Box::pin(run::run(&connection, *args)).await,
+            Command::Doctor(args) => Box::pin(doctor::run(&out, *args)).await,
+            Command::Health(args) => Box::pin(health::run(&connection, &out, args)).await,
             Command::Check(args) => Box::pin(check::run(&connection, &out, args)).await,
             Command::Reserve(args) => Box::pin(reserve::run(&connection, &out, args)).await,
             Command::Extend(args) => Box::pin(settle::extend(&connection, &out, args)).await,

@@ -111,10 +111,17 @@ pub(super) struct ServeArgs {
     log_format: Option<LogFormat>,
 }
 
+impl ServeArgs {
+    /// The settings that these options give, with file and environment.
+    pub(super) fn settings(&self) -> Result<Settings, CliError> {
+        let settings = Settings::load(self.config.as_deref(), self);
+        Ok(settings.map_err(server::ServerError::from)?)
+    }
+}
+
 /// Serves until SIGTERM or Ctrl-C.
 pub(super) async fn run(args: ServeArgs) -> Result<Outcome, CliError> {
-    let settings =
-        Settings::load(args.config.as_deref(), &args).map_err(server::ServerError::from)?;
+    let settings = args.settings()?;
     start_logs(&settings.log, settings.log_format)?;
     let open = (settings.auth == Auth::Anyone).then_some(("grpc", settings.grpc_addr));
     for (name, address) in open.into_iter().chain([("http", settings.http_addr)]) {

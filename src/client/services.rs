@@ -1,5 +1,7 @@
 //! Thin calls of the other services, under the same deadlines and retries.
 
+use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse, health_client::HealthClient};
+
 use super::{Client, ClientError, RetryPolicy, retry::Effect};
 use crate::proto::{
     ApplyCatalogRequest, ApplyCatalogResponse, AssignProjectRequest, AssignProjectResponse,
@@ -99,6 +101,21 @@ calls! { CatalogServiceClient:
 }
 
 impl Client {
+    /// Whether the gate, or one of its services, takes calls (`grpc.health.v1`).
+    ///
+    /// # Errors
+    ///
+    /// It cannot be reached, or has no such service.
+    pub async fn health(
+        &self,
+        request: HealthCheckRequest,
+    ) -> Result<HealthCheckResponse, ClientError> {
+        self.call(Effect::Reads, request, |channel, request| async move {
+            HealthClient::new(channel).check(request).await
+        })
+        .await
+    }
+
     /// Cancels a manual subscription at the end of its period, or at once.
     ///
     /// At once and without `subscription_id` the call means "the live one", and a

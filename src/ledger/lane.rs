@@ -82,6 +82,10 @@ impl Lane {
     pub(super) async fn run(mut self, closing: CancellationToken) {
         while let Some(batch) = self.next(&closing).await {
             metrics::histogram!("creditgate_batch_commands").record(batch.len() as f64);
+            if let Some(oldest) = batch.iter().map(|queued| queued.since).min() {
+                let waited = oldest.elapsed().as_secs_f64();
+                metrics::histogram!("creditgate_queue_seconds").record(waited);
+            }
             // A bug in one batch must not end the lane: its queue would refuse
             // every command from then on.
             if AssertUnwindSafe(self.work(batch)).catch_unwind().await.is_err() {

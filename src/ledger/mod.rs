@@ -282,6 +282,21 @@ impl Ledger {
         lanes.ok_or(LedgerError::Unavailable)
     }
 
+    /// Tells how many commands wait in the lanes, as a metric.
+    pub(crate) fn tell_queues(&self) {
+        let waiting = |of: fn(&Lanes) -> &Vec<mpsc::Sender<Queued>>| -> usize {
+            let queues = self.inner.cells.iter().flat_map(of);
+            queues.map(|queue| queue.max_capacity() - queue.capacity()).sum()
+        };
+        let sums = [
+            ("write", waiting(|lanes| &lanes.writers)),
+            ("check", waiting(|lanes| &lanes.checkers)),
+        ];
+        for (lane, waiting) in sums {
+            metrics::gauge!("creditgate_queue_commands", "lane" => lane).set(waiting as f64);
+        }
+    }
+
     /// The cells.
     pub fn cells(&self) -> impl Iterator<Item = &Cell> {
         self.inner.cells.iter().map(|lanes| &lanes.cell)

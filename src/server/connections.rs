@@ -44,8 +44,15 @@ pub(super) fn accept(
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY");
         }
+        metrics::gauge!("creditgate_connections").increment(1.0);
         Some(Ok(Placed { stream, _place: place }))
     })
+}
+
+impl Drop for Placed {
+    fn drop(&mut self) {
+        metrics::gauge!("creditgate_connections").decrement(1.0);
+    }
 }
 
 impl Connected for Placed {

@@ -3,6 +3,7 @@
 pub mod access;
 pub mod checkpoints;
 mod connections;
+pub mod doctor;
 pub mod import;
 mod inbox;
 mod maintenance;
@@ -209,7 +210,7 @@ pub async fn start(
         );
     }
     let (grpc_listener, grpc_addr) = listen(settings.grpc_addr).await?;
-    tokio::spawn(upkeep(metrics, ended.clone()));
+    tokio::spawn(upkeep(metrics, ledger.clone(), ended.clone()));
     let parts = Parts { database, ledger, inbox, keyring, issuer, tls, readiness, http, ended };
     started.disarm();
     let task = tokio::spawn(parts.run(grpc_listener, settings.clone(), stop));
@@ -384,9 +385,12 @@ impl Parts {
 }
 
 /// Folds what was recorded into its buckets: where nobody scrapes, it would pile
-/// up in memory.
-async fn upkeep(metrics: PrometheusHandle, ended: CancellationToken) {
+/// up in memory. And tells what has to be looked at to be known.
+async fn upkeep(metrics: PrometheusHandle, ledger: Ledger, ended: CancellationToken) {
+    let process = metrics_process::Collector::default();
     loop {
+        ledger.tell_queues();
+        process.collect();
         tokio::select! {
             () = ended.cancelled() => return,
             () = time::sleep(UPKEEP_PERIOD) => metrics.run_upkeep(),

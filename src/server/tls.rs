@@ -30,6 +30,7 @@ use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude
 use super::connections::Placed;
 use crate::{
     auth::{PeerNames, Principal},
+    clock::Timestamp,
     config::TlsFiles,
 };
 
@@ -103,6 +104,13 @@ impl Certificate {
         let seen = files.read()?;
         let current = Arc::new(RwLock::new(Arc::new(files.parse(&seen)?)));
         Ok(Self { files, seen, current })
+    }
+
+    /// When the server's own certificate runs out; `None` where it does not say.
+    pub(super) fn expires(&self) -> Option<Timestamp> {
+        let chain = certificates(&self.files.cert, &self.seen.cert).ok()?;
+        let (_, own) = X509Certificate::from_der(chain.first()?).ok()?;
+        Timestamp::from_timestamp(own.validity().not_after.timestamp(), 0)
     }
 
     /// What takes connections.

@@ -35,6 +35,7 @@ pub mod projects;
 pub mod provider;
 pub mod queries;
 mod rows;
+pub mod server_facts;
 pub mod top_ups;
 
 pub use connect::{Cell, CellId, Database};

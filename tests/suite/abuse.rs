@@ -4,6 +4,7 @@
 use std::{
     fs,
     process::Stdio,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -12,7 +13,7 @@ use creditgate::{
     config::Settings,
     proto::{self, gate_service_client::GateServiceClient},
 };
-use rand::RngExt;
+use rand::{RngExt, SeedableRng, rngs::StdRng};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::TcpStream,
@@ -29,12 +30,16 @@ use crate::{
 
 /// More are tried where CREDITGATE_CANCELS says so.
 const CANCELS: usize = 2_000;
+/// Connections with anything on them.
+const BYTE_STREAMS: usize = 2_000;
 /// How much memory abuse may cost, in KiB.
 const BOUND: u64 = 100 * 1024;
 
 /// A server in a process of its own, so that its memory can be told.
 struct Server {
     child: Child,
+    /// What it has said.
+    said: Arc<Mutex<String>>,
     address: String,
     channel: Channel,
 }
@@ -56,9 +61,15 @@ impl Server {
         };
         let address = timeout(Duration::from_secs(30), ready).await.expect("it is not ready");
         // Or it would wait for a reader.
-        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        let said: Arc<Mutex<String>> = Arc::default();
+        let heard = said.clone();
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                heard.lock().unwrap().push_str(&line);
+            }
+        });
         let channel = Channel::from_shared(format!("http://{address}")).unwrap();
-        Self { child, channel: channel.connect().await.unwrap(), address }
+        Self { child, said, channel: channel.connect().await.unwrap(), address }
     }
 
     /// Resident memory, in KiB.
@@ -150,6 +161,72 @@ async fn pour(stream: &mut TcpStream, chunks: impl Iterator<Item = Vec<u8>>) -> 
         ended = send => ended,
         () = sleep(Duration::from_secs(20)) => false,
     }
+}
+
+/// A connection's bytes: frames of any kind, flags and stream, with anything in them, or
+/// a call of which single bytes were changed; after a preface, or without.
+fn anything(random: &mut StdRng) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    if random.random_range(0..10) > 0 {
+        bytes.extend(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+        bytes.extend(frame(4, 0, 0, &[]));
+    }
+    for _ in 0..random.random_range(1..30) {
+        let length = random.random_range(0..200);
+        let payload: Vec<u8> = (0..length).map(|_| random.random()).collect();
+        let stream = random.random_range(0..8);
+        bytes.extend(match random.random_range(0..4) {
+            0 => payload,
+            1 => frame(random.random(), random.random(), stream, &payload),
+            2 => frame(random.random_range(0..10), random.random(), stream, &payload),
+            _ => {
+                let mut call = frame(HEADERS, END_HEADERS, 2 * stream + 1, &reserve_headers());
+                call.extend(frame(0, 1, 2 * stream + 1, &payload));
+                for _ in 0..random.random_range(0..4) {
+                    let at = random.random_range(0..call.len());
+                    call[at] = random.random();
+                }
+                call
+            }
+        });
+    }
+    bytes
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_bytes_make_the_server_panic_or_stop_answering_others() {
+    let db = TestDb::new().await;
+    let mut server = Server::start(&db).await;
+    let before = server.memory();
+    let seed = std::env::var("CREDITGATE_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = seed.unwrap_or_else(rand::random::<u64>);
+    println!("CREDITGATE_SEED={seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut connections = JoinSet::new();
+    for _ in 0..BYTE_STREAMS {
+        let (bytes, address) = (anything(&mut random), server.address.clone());
+        connections.spawn(async move {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            // It may well have had enough before the end.
+            if stream.write_all(&bytes).await.is_ok() && stream.shutdown().await.is_ok() {
+                let mut answer = Vec::new();
+                let _ended = timeout(Duration::from_secs(5), stream.read_to_end(&mut answer)).await;
+            }
+        });
+        if connections.len() >= 50 {
+            connections.join_next().await.unwrap().unwrap();
+            server.answers().await;
+        }
+    }
+    while let Some(ended) = connections.join_next().await {
+        ended.unwrap();
+    }
+    server.answers().await;
+    assert!(server.memory() < before + BOUND, "{} KiB, {before} before", server.memory());
+    assert!(server.child.try_wait().unwrap().is_none(), "it ended");
+    let said = server.said.lock().unwrap().clone();
+    assert!(!said.contains("panicked"), "seed {seed}: {said}");
+    db.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -63,6 +63,10 @@ async fn liveness_readiness_and_metrics_are_told_over_http() {
         "creditgate_requests_total{method=\"/creditgate.v1.GateService/Reserve\",code=\"InvalidArgument\"}",
         "creditgate_batch_phase_seconds_bucket{phase=\"commit\"",
         "creditgate_batch_commands_sum",
+        "# HELP creditgate_batch_commands commands in a batch",
+        "creditgate_build_info{version=",
+        "creditgate_queue_commands{lane=\"write\"}",
+        "process_resident_memory_bytes",
     ] {
         assert!(metrics.contains(line), "{line} is not in\n{metrics}");
     }

@@ -14,6 +14,7 @@ mod billing_rows;
 mod bound_keys;
 mod cells;
 mod checkpoints;
+mod doctor;
 mod harness;
 mod histories;
 mod http;
