@@ -9,7 +9,7 @@ PROFILE ?= dev
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help dev test bench lint sqlx sqlx-check ci tools postgres
+.PHONY: help dev test bench dist lint sqlx sqlx-check ci tools postgres
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ test: postgres ## Runs all tests against a throw-away PostgreSQL
 
 bench: postgres ## Measures the gate beside what people would use instead; ARGS="--help" says more
 	cargo run --release --locked -- bench $(ARGS)
+
+dist: ## Builds a release: program, list of its dependencies, unit for systemd, documents
+	deploy/dist
 
 lint: tools ## Checks format, lints, the contract's style, and the dependencies
 	cargo fmt --check
