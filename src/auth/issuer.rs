@@ -3,11 +3,12 @@
 
 use std::{
     collections::HashMap,
-    path::Path,
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
     time::Duration,
 };
 
+use bytes::Bytes;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use tokio::{
@@ -60,11 +61,74 @@ struct Description {
     jwks_uri: String,
 }
 
+/// Where an issuer's keys come from.
+#[derive(Debug)]
+enum Source {
+    /// A file: nothing that this machine trusts is asked for.
+    File(PathBuf),
+    /// An address.
+    Address(Fetcher, String),
+    /// Where the issuer says.
+    Described(Fetcher),
+}
+
+impl Source {
+    fn new(settings: &IssuerSettings) -> Result<Self, IssuerError> {
+        let fetcher = |address: &str| {
+            is_safe(address).map_err(|error| IssuerError::Fetch(address.to_owned(), error))?;
+            Fetcher::new()
+                .map_err(|error| IssuerError::File("what this machine trusts".to_owned(), error))
+        };
+        Ok(match &settings.keys {
+            Some(file) if !file.contains("://") => Self::File(file.into()),
+            Some(address) => Self::Address(fetcher(address)?, address.clone()),
+            None => Self::Described(fetcher(&settings.issuer)?),
+        })
+    }
+
+    /// The place, and what is there.
+    async fn read(&self, issuer: &str) -> Result<(String, Bytes), IssuerError> {
+        match self {
+            Self::File(path) => {
+                let place = path.display().to_string();
+                match tokio::fs::read(path).await {
+                    Ok(document) => Ok((place, document.into())),
+                    Err(error) => Err(IssuerError::File(place, error)),
+                }
+            }
+            Self::Address(fetcher, address) => Ok((address.clone(), get(fetcher, address).await?)),
+            Self::Described(fetcher) => {
+                let address = described(fetcher, issuer).await?;
+                let document = get(fetcher, &address).await?;
+                Ok((address, document))
+            }
+        }
+    }
+}
+
+/// Where an issuer's keys are, as it says itself.
+async fn described(fetcher: &Fetcher, issuer: &str) -> Result<String, IssuerError> {
+    let address = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
+    let document = get(fetcher, &address).await?;
+    let bad = |why: String| IssuerError::Form(address.clone(), why);
+    let description: Description =
+        serde_json::from_slice(&document).map_err(|error| bad(error.to_string()))?;
+    if description.issuer != issuer {
+        return Err(bad(format!("it is of the issuer {:?}", description.issuer)));
+    }
+    Ok(description.jwks_uri)
+}
+
+async fn get(fetcher: &Fetcher, address: &str) -> Result<Bytes, IssuerError> {
+    let failed = |error| IssuerError::Fetch(address.to_owned(), error);
+    fetcher.get(address).await.map_err(failed)
+}
+
 /// An issuer as this replica knows it.
 #[derive(Debug)]
 pub struct Issuer {
     settings: IssuerSettings,
-    fetcher: Fetcher,
+    source: Source,
     known: RwLock<Option<Arc<Known>>>,
     unknown_key: Notify,
 }
@@ -106,13 +170,8 @@ impl Issuer {
     ///
     /// An address that is not safe; what this machine trusts cannot be read.
     pub fn new(settings: IssuerSettings) -> Result<Self, IssuerError> {
-        let keys = settings.keys.as_ref().filter(|keys| keys.contains("://"));
-        for address in keys.into_iter().chain(settings.keys.is_none().then_some(&settings.issuer)) {
-            is_safe(address).map_err(|error| IssuerError::Fetch(address.clone(), error))?;
-        }
-        let fetcher = Fetcher::new()
-            .map_err(|error| IssuerError::File("trusted authorities".into(), error))?;
-        Ok(Self { settings, fetcher, known: RwLock::default(), unknown_key: Notify::new() })
+        let source = Source::new(&settings)?;
+        Ok(Self { settings, source, known: RwLock::default(), unknown_key: Notify::new() })
     }
 
     /// Whose a token is.
@@ -135,19 +194,8 @@ impl Issuer {
     ///
     /// They are not there: those that were known stay good.
     pub async fn refresh(&self) -> Result<(), IssuerError> {
-        let IssuerSettings { issuer, audience, keys } = &self.settings;
-        let (place, document) = match keys {
-            Some(file) if !file.contains("://") => {
-                let read = tokio::fs::read(Path::new(file)).await;
-                (file.clone(), read.map_err(|error| IssuerError::File(file.clone(), error))?.into())
-            }
-            Some(address) => (address.clone(), self.get(address).await?),
-            None => {
-                let address = self.described().await?;
-                let document = self.get(&address).await?;
-                (address, document)
-            }
-        };
+        let IssuerSettings { issuer, audience, .. } = &self.settings;
+        let (place, document) = self.source.read(issuer).await?;
         let keys = TrustedIssuer::new(issuer, audience, &document)
             .map_err(|error| IssuerError::Form(place.clone(), error.to_string()))?;
         if keys.keys() == 0 {
@@ -156,25 +204,6 @@ impl Issuer {
         let known = Known { keys, believed: Mutex::default() };
         *self.known.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(known));
         Ok(())
-    }
-
-    /// Where its keys are, as it says itself.
-    async fn described(&self) -> Result<String, IssuerError> {
-        let issuer = &self.settings.issuer;
-        let address = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
-        let document = self.get(&address).await?;
-        let bad = |why: String| IssuerError::Form(address.clone(), why);
-        let description: Description =
-            serde_json::from_slice(&document).map_err(|error| bad(error.to_string()))?;
-        if description.issuer != *issuer {
-            return Err(bad(format!("it is of the issuer {:?}", description.issuer)));
-        }
-        Ok(description.jwks_uri)
-    }
-
-    async fn get(&self, address: &str) -> Result<bytes::Bytes, IssuerError> {
-        let failed = |error| IssuerError::Fetch(address.to_owned(), error);
-        self.fetcher.get(address).await.map_err(failed)
     }
 
     /// Reads keys again, until `stop`.
