@@ -85,14 +85,9 @@ impl Fetcher {
 
 /// An error with what is behind it: the last one says what to mend.
 fn transport(error: &(dyn std::error::Error + 'static)) -> FetchError {
-    let mut words = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        words.push_str(": ");
-        words.push_str(&error.to_string());
-        source = error.source();
-    }
-    FetchError::Transport(words)
+    let causes = std::iter::successors(Some(error), |error| (**error).source());
+    let words: Vec<String> = causes.map(ToString::to_string).collect();
+    FetchError::Transport(words.join(": "))
 }
 
 /// The address, where nobody in between can read or change what comes from it.

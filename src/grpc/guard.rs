@@ -18,6 +18,8 @@ use crate::auth::{Keyring, PeerNames, Shown};
 /// The contract's calls; health and reflection, which tell nothing of accounts,
 /// are everybody's.
 const GUARDED: &str = "/creditgate.";
+/// Who a connection without a certificate says that it is.
+static NOBODY: PeerNames = PeerNames(Vec::new());
 
 /// Puts a [`Guard`] before each service.
 #[derive(Debug, Clone)]
@@ -37,7 +39,7 @@ impl<S> Layer<S> for GuardLayer {
     type Service = Guard<S>;
 
     fn layer(&self, inner: S) -> Guard<S> {
-        Guard { inner, keyring: self.keyring.clone(), nobody: PeerNames::default() }
+        Guard { inner, keyring: self.keyring.clone() }
     }
 }
 
@@ -46,8 +48,6 @@ impl<S> Layer<S> for GuardLayer {
 pub struct Guard<S> {
     inner: S,
     keyring: Option<Keyring>,
-    /// Who a connection without a certificate says that it is.
-    nobody: PeerNames,
 }
 
 impl<S, B, R> Service<Request<B>> for Guard<S>
@@ -72,7 +72,7 @@ where
             let header = request.headers().get(AUTHORIZATION);
             let authorization = header.map(|value| value.to_str().unwrap_or_default());
             let peer = request.extensions().get::<Arc<PeerNames>>();
-            let peer = peer.map_or(&self.nobody, Arc::as_ref);
+            let peer = peer.map_or(&NOBODY, Arc::as_ref);
             match keyring.admit(Shown { authorization, peer }, path) {
                 Ok(caller) => {
                     request.extensions_mut().insert(caller);

@@ -1,25 +1,36 @@
 //! The connections that gRPC is served on: each has a place, and there are so many.
 
-use std::{
-    io,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::{io, sync::Arc};
 
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
 };
 use tokio_stream::{Stream, StreamExt, wrappers::TcpListenerStream};
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
+use super::carrying::Carrying;
+
 /// A connection, with its place until it is dropped.
+pub(super) type Placed = Carrying<TcpStream, Place>;
+
+/// A connection's place: counted for as long as it is taken.
 #[derive(Debug)]
-pub(super) struct Placed {
-    stream: TcpStream,
-    _place: OwnedSemaphorePermit,
+pub(super) struct Place {
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Place {
+    fn new(permit: OwnedSemaphorePermit) -> Self {
+        metrics::gauge!("creditgate_connections").increment(1.0);
+        Self { _permit: permit }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        metrics::gauge!("creditgate_connections").decrement(1.0);
+    }
 }
 
 /// Takes connections, as many at once as there are places. One that finds none is
@@ -35,7 +46,7 @@ pub(super) fn accept(
             Ok(stream) => stream,
             Err(error) => return Some(Err(error)),
         };
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+        let Ok(permit) = Arc::clone(&places).try_acquire_owned() else {
             metrics::counter!("creditgate_connections_refused_total").increment(1);
             tracing::debug!("a connection was closed: there is no place for it");
             return None;
@@ -44,15 +55,8 @@ pub(super) fn accept(
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY");
         }
-        metrics::gauge!("creditgate_connections").increment(1.0);
-        Some(Ok(Placed { stream, _place: place }))
+        Some(Ok(Placed { stream, carried: Place::new(permit) }))
     })
-}
-
-impl Drop for Placed {
-    fn drop(&mut self) {
-        metrics::gauge!("creditgate_connections").decrement(1.0);
-    }
 }
 
 impl Connected for Placed {
@@ -60,45 +64,5 @@ impl Connected for Placed {
 
     fn connect_info(&self) -> TcpConnectInfo {
         self.stream.connect_info()
-    }
-}
-
-impl AsyncRead for Placed {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for Placed {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }

@@ -1,6 +1,7 @@
 //! The server: assembles the parts, runs them, drains them.
 
 pub mod access;
+mod carrying;
 pub mod checkpoints;
 mod connections;
 pub mod doctor;

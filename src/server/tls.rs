@@ -4,9 +4,7 @@
 use std::{
     io,
     path::{Path, PathBuf},
-    pin::Pin,
     sync::{Arc, PoisonError, RwLock},
-    task::{Context, Poll},
     time::Duration,
 };
 
@@ -17,7 +15,6 @@ use rustls::{
     server::{NoClientAuth, WebPkiClientVerifier, danger::ClientCertVerifier},
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
     sync::{Semaphore, mpsc},
     time,
 };
@@ -27,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::server::Connected;
 use x509_parser::{certificate::X509Certificate, extensions::GeneralName, prelude::FromDer};
 
-use super::connections::Placed;
+use super::{carrying::Carrying, connections::Placed};
 use crate::{
     auth::{PeerNames, Principal},
     clock::Timestamp,
@@ -235,7 +232,7 @@ impl Acceptor {
         let stream = TlsAcceptor::from(config).accept(stream).await?;
         let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
         let peer = Arc::new(shown.map(|own| names(own)).unwrap_or_default());
-        Ok(Shaken { stream, peer })
+        Ok(Shaken { stream, carried: peer })
     }
 }
 
@@ -261,58 +258,14 @@ fn names(certificate: &CertificateDer<'_>) -> PeerNames {
 }
 
 /// A connection with TLS, and who is at its other end.
-#[derive(Debug)]
-pub(super) struct Shaken {
-    stream: TlsStream<Placed>,
-    peer: Arc<PeerNames>,
-}
+pub(super) type Shaken = Carrying<TlsStream<Placed>, Arc<PeerNames>>;
 
 impl Connected for Shaken {
     /// Every request of the connection has it among its extensions.
     type ConnectInfo = Arc<PeerNames>;
 
     fn connect_info(&self) -> Arc<PeerNames> {
-        Arc::clone(&self.peer)
-    }
-}
-
-impl AsyncRead for Shaken {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for Shaken {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, bytes)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        Arc::clone(&self.carried)
     }
 }
 
