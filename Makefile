@@ -9,10 +9,10 @@ PROFILE ?= dev
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help dev test bench dist lint sqlx sqlx-check ci tools postgres
+.PHONY: help dev test faults faults-selftest bench dist lint sqlx sqlx-check ci tools postgres
 
 help: ## Lists the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 dev: postgres ## Runs the server with a PostgreSQL of its own; ARGS="..." are passed on
 	cargo run --profile $(PROFILE) --locked -- dev $(ARGS)
@@ -20,6 +20,24 @@ dev: postgres ## Runs the server with a PostgreSQL of its own; ARGS="..." are pa
 test: postgres ## Runs all tests against a throw-away PostgreSQL
 	@tests/install-tools
 	tests/with-postgres cargo test --locked
+
+# An hour and a half on two cores; fewer, or longer ones: make faults SCHEDULES=20 SECONDS=60
+SCHEDULES ?= 200
+SECONDS ?= 20
+# Schedules that run at once, each with a PostgreSQL of its own.
+WORKERS ?= 2
+
+# A commit whose program is to be one of the three replicas, beside the new one.
+EARLIER ?=
+
+faults: postgres ## Breaks everything that can break, under load, and checks each answer: hours, if you like
+	$(if $(EARLIER),CREDITGATE_FAULTS_EARLIER=$$(tests/build-earlier $(EARLIER))) \
+	  CREDITGATE_FAULT_SCHEDULES=$(SCHEDULES) CREDITGATE_FAULT_SECONDS=$(SECONDS) \
+	  CREDITGATE_FAULT_WORKERS=$(WORKERS) \
+	  cargo test --release --locked --test faults -- schedules --nocapture
+
+faults-selftest: postgres ## Plants bugs, one at a time, and sees that each is caught
+	cargo test --locked --features planted-bugs --test faults -- planted --nocapture
 
 bench: postgres ## Measures the gate beside what people would use instead; ARGS="--help" says more
 	cargo run --release --locked -- bench $(ARGS)

@@ -26,6 +26,7 @@ pub mod ids;
 pub mod import;
 pub mod ledger;
 pub mod paddle;
+pub mod planted;
 pub mod server;
 pub mod store;
 pub mod telemetry;

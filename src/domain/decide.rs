@@ -13,6 +13,8 @@ use super::{
     settle, subscribe, top_up,
     verdict::Verdict,
 };
+use crate::planted::{self, Bug};
+
 /// Decides a batch of commands on one account, one after the other, and leaves
 /// in `state` what they made of it: the same as if each had been a batch of its
 /// own.
@@ -118,7 +120,9 @@ fn reserve(
     request: &Reserve,
     actor: &str,
 ) -> Result<Outcome, Halt> {
-    if let Some(made) = state.reservations.get(&request.reservation_id) {
+    if let Some(made) = state.reservations.get(&request.reservation_id)
+        && !planted::has(Bug::IdIgnored)
+    {
         return Ok(replay(state, made, request)?);
     }
     // Before the verdict: a request that can never be granted is told so

@@ -20,7 +20,10 @@ use super::{
     reservation::{Disposition, ReleaseCause, Reservation, ReservationState},
     returns::give_back,
 };
-use crate::ids::ReservationId;
+use crate::{
+    ids::ReservationId,
+    planted::{self, Bug},
+};
 
 fn find(state: &AccountState, id: &ReservationId) -> Result<Reservation, Refusal> {
     state
@@ -58,7 +61,10 @@ pub(super) fn extend(
     if lease > max {
         return Err(Refusal::LeaseTooLong { max }.into());
     }
-    reservation.expire_time = reservation.expire_time.max(context.now + lease);
+    reservation.expire_time = match planted::has(Bug::ExtendShortens) {
+        true => context.now + lease,
+        false => reservation.expire_time.max(context.now + lease),
+    };
     Ok(Outcome::Extended { reservation: keep(state, reservation) })
 }
 
@@ -129,6 +135,16 @@ pub(super) fn release(
             replayed = true;
             (reservation, Disposition::Consumed, 0)
         }
+        (ReservationState::Released, true) if planted::has(Bug::RestoredTwice) => {
+            let mut again = reservation.clone();
+            return_all(state, context, &mut again, EntryKind::Restore, true, reference, actor);
+            (keep(state, again), Disposition::Restored, reservation.credits)
+        }
+        (ReservationState::Refunded, true) if planted::has(Bug::RefundedTwice) => {
+            let credits = reservation.committed_credits;
+            let refunded = give_up(state, context, reservation, cause, reference, actor);
+            (refunded, Disposition::Refunded, credits)
+        }
         (ReservationState::Released, true) => {
             replayed = true;
             let credits = reservation.credits;
@@ -164,7 +180,8 @@ pub(super) fn expire_lease(
     let Ok(mut reservation) = find(state, id) else {
         return Outcome::LeaseExpired { freed: false };
     };
-    if !reservation.is_held() || reservation.expire_time > context.now {
+    let is_due = reservation.is_held() && reservation.expire_time <= context.now;
+    if !is_due && !planted::has(Bug::ReaperUnchecked) {
         return Outcome::LeaseExpired { freed: false };
     }
     // A run of which nothing was heard is the platform's failure.
@@ -195,7 +212,7 @@ fn consume(
         let (kind, now) = (EntryKind::Commit, context.now);
         let sequence = state.post(&credit_type, kind, spent.clone(), origin, now);
         reservation.entries.push(sequence);
-        if !rest.is_empty() {
+        if !rest.is_empty() && !planted::has(Bug::UnspentLost) {
             let origin = Cause { reference: "unspent", ..origin };
             let kind = EntryKind::Restore;
             let made = give_back(state, context, &credit_type, kind, &rest, false, origin);
@@ -226,7 +243,7 @@ fn consume_late(
         && reservation.credits > 0
     {
         let available = state.balance(&credit_type).available;
-        if available < credits {
+        if available < credits && !planted::has(Bug::LateCommitUnchecked) {
             let notice = unbilled(&reservation, credits, context);
             // Told once, however often a batch tries.
             if state.notices.iter().all(|told| told.key != notice.key) {

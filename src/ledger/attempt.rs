@@ -13,6 +13,7 @@ use crate::{
         verdict::MAX_HOLDERS,
     },
     ids::{AccountId, LotId},
+    planted::{self, Bug},
     store::{
         StoreError,
         batch::{Demand, LaneConnection, Named, Snapshot},
@@ -51,7 +52,11 @@ pub(super) async fn attempt(
     let locked = match locking {
         Locking::Wait => {
             connection.begin().await?;
-            connection.lock(&named).await?
+            if planted::has(Bug::NoRowLock) || planted::has(Bug::NoLockNoGuard) {
+                connection.look(&named).await?
+            } else {
+                connection.lock(&named).await?
+            }
         }
         Locking::Skip => {
             connection.begin().await?;
@@ -86,7 +91,10 @@ pub(super) async fn attempt(
     }
     phase("write", begun);
     let begun = Instant::now();
-    connection.commit_and_chain().await?;
+    match connection.commit_and_chain().await {
+        Err(_) if planted::has(Bug::AnswersWhateverCommitSays) => {}
+        committed => committed?,
+    }
     phase("commit", begun);
     Ok(answers(commands, decided, &absent))
 }
@@ -188,7 +196,12 @@ fn demand(account_id: &AccountId, missing: Missing, commands: &[&Command]) -> Ve
 fn answers(commands: &[&Command], decided: Vec<Decided>, absent: &[AccountId]) -> Vec<Answer> {
     let mut by_account: BTreeMap<AccountId, _> = decided
         .into_iter()
-        .map(|account| (account.read.account.account_id, account.answers.into_iter()))
+        .map(|mut account| {
+            if planted::has(Bug::AnswersSwapped) {
+                account.answers.reverse();
+            }
+            (account.read.account.account_id, account.answers.into_iter())
+        })
         .collect();
     commands
         .iter()

@@ -27,8 +27,10 @@ use crate::{
     clock::Clock,
     domain::{
         catalog::{Catalog, RevisedCatalog},
-        command::Command,
+        command::{Action, Command},
     },
+    ids::OperationId,
+    planted::{self, Bug},
     store::{Cell, StoreError, batch::LaneConnection},
 };
 
@@ -192,6 +194,10 @@ impl Lane {
                         tracing::warn!(%error, cell = %self.cell.schema_name, "the database is away, trying again");
                     }
                     pause(tries).await;
+                    let mut batch = batch;
+                    if planted::has(Bug::RetriedAsNew) {
+                        batch.iter_mut().for_each(|queued| rename_grant(&mut queued.command));
+                    }
                     work.push_front(batch);
                 }
                 Err(error) if batch.len() > 1 => {
@@ -285,6 +291,14 @@ fn give_up(batch: Vec<Queued>) -> Vec<Queued> {
         queued.answer(Err(LedgerError::Unavailable));
     }
     rest
+}
+
+/// What a planted bug does to a grant that is sent again.
+fn rename_grant(command: &mut Command) {
+    if let Action::Grant(grant) = &mut command.action {
+        let fresh = OperationId::new(&uuid::Uuid::now_v7().to_string());
+        grant.key.1 = fresh.unwrap_or_else(|_| grant.key.1.clone());
+    }
 }
 
 /// 10 ms, 20 ms, 40 ms ..., at most half a second, and each anywhere between a

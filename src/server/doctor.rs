@@ -3,19 +3,19 @@
 
 use chrono::{TimeDelta, Utc};
 
-use super::{issuer, tls::Certificate};
+use super::{
+    issuer,
+    start_checks::{self, CLOCK_TOLERANCE, LEAST_VERSION},
+    tls::Certificate,
+};
 use crate::{
     auth::Keyring,
     config::{Auth, Settings},
     store::{Database, StoreError},
 };
 
-/// The oldest PostgreSQL that is known to do.
-const LEAST_VERSION: i32 = 150_000;
 /// A certificate that runs out sooner than this should have been replaced.
 const EXPIRES_SOON: TimeDelta = TimeDelta::days(14);
-/// How much the clocks may differ: a webhook's signature is judged by this machine's.
-const CLOCK_TOLERANCE: TimeDelta = TimeDelta::seconds(2);
 /// Part of a database's connections that one replica should take at most, so that
 /// two of them can serve while a third takes over: one in so many.
 const CONNECTION_SHARE: usize = 4;
@@ -177,7 +177,7 @@ async fn on_database(found: &mut Findings, settings: &Settings, database: &Datab
     } else {
         found.good("database", said);
     }
-    let apart = (facts.time - Utc::now()).abs();
+    let apart = start_checks::apart(&facts);
     let said = format!("{} ms apart from the database's", apart.num_milliseconds());
     if apart > CLOCK_TOLERANCE {
         found.warn("clock", format!("{said}: set both by NTP, or webhooks may seem too old"));

@@ -9,6 +9,7 @@ pub mod import;
 mod inbox;
 mod maintenance;
 mod ready;
+mod start_checks;
 mod tls;
 
 pub use crate::store::{inbox::InboxState, migrate::Plan as MigrationPlan, queries::InboxEvent};
@@ -172,18 +173,7 @@ pub async fn start(
     let started = ended.clone().drop_guard();
 
     wait_for(&database, &stop).await?;
-    for table in database.excessive_rights().await? {
-        tracing::warn!(
-            table,
-            "this role may rewrite history: connect as the role that `creditgate migrate` made"
-        );
-    }
-    for setting in database.risky_settings().await? {
-        tracing::warn!(
-            setting,
-            "this setting of the database is off: a crash may lose credits that were acknowledged"
-        );
-    }
+    start_checks::tell(&database).await?;
     let options = LedgerOptions {
         lanes: settings.lanes,
         check_lanes: settings.check_lanes,

@@ -12,6 +12,7 @@ use crate::{
         reservation::Reservation,
     },
     ids::AccountId,
+    planted::{self, Bug},
     store::StoreError,
 };
 
@@ -40,6 +41,9 @@ pub(super) async fn write<'s>(
     account_rows(connection, &changes).await?;
     movements::write(connection, &changes).await?;
     balances::insert(connection, &changes).await?;
+    if planted::has(Bug::CommitsMidway) {
+        sqlx::query("COMMIT AND CHAIN").execute(&mut *connection).await?;
+    }
     insert_lots(connection, &changes).await?;
     update_reservations(connection, &changes).await?;
     subscriptions::write(connection, &changes).await?;
@@ -56,7 +60,7 @@ fn expect(result: &PgQueryResult, rows: usize, what: &str) -> Result<(), StoreEr
 }
 
 fn expect_rows(written: i64, rows: usize, what: &str) -> Result<(), StoreError> {
-    if usize::try_from(written) == Ok(rows) {
+    if usize::try_from(written) == Ok(rows) || planted::has(Bug::NoLockNoGuard) {
         return Ok(());
     }
     Err(StoreError::Conflict(format!("{written} of {rows} rows of {what} matched their guard")))
