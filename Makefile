@@ -9,7 +9,7 @@ PROFILE ?= dev
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help dev test faults faults-selftest bench dist lint sqlx sqlx-check ci tools postgres
+.PHONY: help dev test faults faults-selftest check-deploy restore-drill bench dist lint sqlx sqlx-check ci tools postgres
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,14 @@ bench: postgres ## Measures the gate beside what people would use instead; ARGS=
 
 dist: ## Builds a release: program, list of its dependencies, unit for systemd, documents
 	deploy/dist
+
+check-deploy: tools postgres ## Tries what is in deploy/: alerts, manifests, a Prometheus, a restore
+	cargo build --locked
+	tests/check-deploy
+
+restore-drill: postgres ## Rehearses a restore: base backup, log, a point in time, books that agree
+	cargo build --locked
+	deploy/restore-drill target/debug/creditgate
 
 lint: tools ## Checks format, lints, the contract's style, and the dependencies
 	cargo fmt --check

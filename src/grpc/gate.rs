@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     auth::Denied,
-    domain::command::Command,
+    domain::command::{Command, Outcome},
     ids::AccountId,
     ledger::{Ledger, LedgerError, ReservationKey},
     proto::{
@@ -46,6 +46,19 @@ impl GateApi {
     }
 }
 
+/// Counts a verdict: a block by its reason.
+fn count_verdict(asked: &'static str, outcome: &Outcome) {
+    let verdict = match outcome {
+        Outcome::Eligible { .. } => "ELIGIBLE",
+        Outcome::Reserved { replayed: false, .. } => "HELD",
+        Outcome::Reserved { replayed: true, .. } => "REPLAYED",
+        Outcome::Blocked { block, .. } => block.reason.name(),
+        _ => return,
+    };
+    metrics::counter!("creditgate_verdicts_total", "asked" => asked, "verdict" => verdict)
+        .increment(1);
+}
+
 #[tonic::async_trait]
 impl GateService for GateApi {
     async fn check_eligibility(
@@ -57,6 +70,7 @@ impl GateService for GateApi {
         let command = decode::check(request.into_inner(), actor)?;
         let account_id = command.account_id.clone();
         let outcome = ledger.submit(command).await?;
+        count_verdict("check", &outcome);
         Ok(Response::new(encode::check(&account_id, outcome)?))
     }
 
@@ -69,6 +83,7 @@ impl GateService for GateApi {
         let command = decode::reserve(request.into_inner(), actor)?;
         let account_id = command.account_id.clone();
         let outcome = ledger.submit(command).await?;
+        count_verdict("reserve", &outcome);
         Ok(Response::new(encode::reserve(&account_id, outcome)?))
     }
 
@@ -160,6 +175,7 @@ impl GateService for GateApi {
                 Place::Judged(account_id) => outcomes
                     .next()
                     .unwrap_or(Err(LedgerError::Internal))
+                    .inspect(|outcome| count_verdict("reserve", outcome))
                     .and_then(|outcome| encode::reserve(&account_id, outcome))
                     .map_or_else(|error| ItemResult::Error(error.into()), ItemResult::Response),
             };

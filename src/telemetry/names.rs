@@ -48,7 +48,7 @@ const fn histogram(
 }
 
 /// All of them, in the order of the path that a call takes.
-pub const METRICS: [Metric; 27] = [
+pub const METRICS: [Metric; 30] = [
     gauge("creditgate_build_info", &["version"], "1, with the version that runs"),
     gauge("creditgate_connections", &[], "gRPC connections that are open"),
     counter(
@@ -69,6 +69,11 @@ pub const METRICS: [Metric; 27] = [
         "calls that were answered, by method and gRPC code; a block is an answer: Ok",
     ),
     histogram("creditgate_request_seconds", &["method"], "from a call's headers to its answer's"),
+    counter(
+        "creditgate_verdicts_total",
+        &["asked", "verdict"],
+        "verdicts of check and reserve: ELIGIBLE, HELD, REPLAYED, or the reason of a block",
+    ),
     counter("creditgate_calls_denied_total", &["reason"], "calls that were not let through"),
     counter(
         "creditgate_keyring_errors_total",
@@ -118,6 +123,12 @@ pub const METRICS: [Metric; 27] = [
         "creditgate_leases_expired_total",
         &[],
         "holds that were freed: nobody had settled them",
+    ),
+    gauge("creditgate_holds", &[], "holds that nobody has settled yet; looked at every 15 s"),
+    gauge(
+        "creditgate_holds_overdue_seconds",
+        &[],
+        "since when the lease of the oldest of them has run out; 0 where none has",
     ),
     counter(
         "creditgate_webhooks_total",

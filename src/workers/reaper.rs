@@ -1,7 +1,10 @@
 //! The reaper: frees holds whose lease has run out, gives up waiting for payments,
 //! and settles what is due on accounts that nobody calls for.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use rand::RngExt;
 use tokio::time;
@@ -22,6 +25,8 @@ pub const ACTOR: &str = "reaper";
 /// How long it rests when it found nothing left to do. With several replicas
 /// the one that wakes first does the work.
 const PERIOD: Duration = Duration::from_secs(1);
+/// How often the holds are counted.
+const TELL_PERIOD: Duration = Duration::from_secs(15);
 /// How long it rests between two pages.
 const PAGE_PAUSE: Duration = Duration::from_millis(5);
 /// Holds, top-ups or accounts that are looked for at once.
@@ -29,9 +34,13 @@ const PAGE: i64 = 500;
 
 /// Works until `stop`.
 pub async fn run(ledger: Ledger, stop: CancellationToken) {
+    let mut told: Option<Instant> = None;
     while !stop.is_cancelled() {
         if let Err(error) = round(&ledger, &stop).await {
             tracing::warn!(%error, "the reaper tries again");
+        } else if told.is_none_or(|told| told.elapsed() >= TELL_PERIOD) {
+            tell_holds(&ledger).await;
+            told = Some(Instant::now());
         }
         tokio::select! {
             () = stop.cancelled() => return,
@@ -154,6 +163,25 @@ async fn apply_due(ledger: &Ledger, due: Vec<DueAccount>) {
             tracing::warn!(%error, "what is due on an account could not be applied yet");
         }
     }
+}
+
+/// Tells how many holds there are, as metrics.
+async fn tell_holds(ledger: &Ledger) {
+    let now = ledger.clock().fixed();
+    let (mut held, mut oldest) = (0, Duration::ZERO);
+    let cells: Vec<Cell> = ledger.cells().cloned().collect();
+    for cell in cells {
+        match detached(async move { cell.holds(now).await }).await {
+            Ok((more, overdue)) => {
+                held += more;
+                oldest = oldest.max(overdue);
+            }
+            Err(error) => return tracing::debug!(%error, "the holds were not counted"),
+        }
+    }
+    #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+    metrics::gauge!("creditgate_holds").set(held as f64);
+    metrics::gauge!("creditgate_holds_overdue_seconds").set(oldest.as_secs_f64());
 }
 
 fn is_full(found: usize) -> bool {

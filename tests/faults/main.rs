@@ -35,6 +35,7 @@ mod nemesis;
 mod postgres;
 mod proxy;
 mod replica;
+mod rolling;
 mod schedule;
 #[cfg(feature = "planted-bugs")]
 mod selftest;

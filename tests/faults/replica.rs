@@ -34,7 +34,10 @@ pub struct Replica {
     pub grpc: SocketAddr,
     pub http: SocketAddr,
     pub proxy: Proxy,
-    program: PathBuf,
+    /// What it runs when it is started next.
+    pub program: PathBuf,
+    /// For how long it still takes calls once it was asked to end.
+    pub drain_seconds: u32,
     database: String,
     log: PathBuf,
     process: Option<Child>,
@@ -69,6 +72,7 @@ impl Replica {
             http: free().await,
             proxy: Proxy::before(socket).await,
             program,
+            drain_seconds: 0,
             database: database.to_owned(),
             log,
             process: None,
@@ -91,7 +95,8 @@ impl Replica {
             }
         }
         command
-            .args(["serve", "--drain-seconds=0", "--log=warn", "--lanes=2"])
+            .args(["serve", "--log=warn", "--lanes=2"])
+            .arg(format!("--drain-seconds={}", self.drain_seconds))
             .arg(format!("--grpc-addr={}", self.grpc))
             .arg(format!("--http-addr={}", self.http))
             .env("DATABASE_URL", url)
@@ -122,6 +127,11 @@ impl Replica {
     /// Asks it to end, and waits until it has.
     pub async fn stop(&mut self) -> bool {
         self.signal(Signal::SIGTERM);
+        self.ended().await
+    }
+
+    /// Waits until it has ended; whether it did so as it should.
+    pub async fn ended(&mut self) -> bool {
         let Some(mut process) = self.process.take() else { return true };
         match timeout(Duration::from_secs(45), process.wait()).await {
             Ok(ended) => ended.is_ok_and(|status| status.success()),

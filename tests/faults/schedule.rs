@@ -133,7 +133,7 @@ impl Schedule {
 
     /// Migrated, with a reservation that it refuses, and without what would keep a
     /// planted bug from doing harm.
-    async fn make_database(&self, postgres: &Postgres, name: &str) {
+    pub async fn make_database(&self, postgres: &Postgres, name: &str) {
         let mut owner = postgres.owner("postgres").await;
         let create = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
         owner.execute(AssertSqlSafe(create)).await.unwrap();
@@ -215,8 +215,21 @@ fn channel(replica: &Replica) -> Channel {
     endpoint.connect_timeout(Duration::from_secs(1)).connect_lazy()
 }
 
-/// A catalog, accounts, their customers, and what they begin with.
+/// What accounts begin with.
 async fn found(replica: &Replica, scene: &Scene) -> Vec<Call> {
+    found_accounts(replica).await;
+    let mut calls = Vec::new();
+    for number in 0..ACCOUNTS {
+        let credits = if number < POOR { 300 } else { 10 };
+        let ask = Ask::Grant { id: format!("first-{number}"), credits };
+        let sent = Sent { account: account(number), ask, lease: None };
+        calls.push(scene.call(0, &sent, SETTLE_PATIENCE).await);
+    }
+    calls
+}
+
+/// A catalog, accounts, and their customers.
+pub async fn found_accounts(replica: &Replica) {
     let channel = channel(replica);
     let kind = |name: &str, credits| proto::ScanKind {
         name: name.to_owned(),
@@ -245,7 +258,6 @@ async fn found(replica: &Replica, scene: &Scene) -> Vec<Call> {
     let request = proto::ApplyCatalogRequest { catalog: Some(catalog), validate_only: false };
     CatalogServiceClient::new(channel.clone()).apply_catalog(request).await.unwrap();
     let mut accounts = AccountServiceClient::new(channel);
-    let mut calls = Vec::new();
     for number in 0..ACCOUNTS {
         let account_id = account(number);
         let request = proto::CreateAccountRequest {
@@ -259,12 +271,7 @@ async fn found(replica: &Replica, scene: &Scene) -> Vec<Call> {
             customer_id: webhooks::customer(&account_id),
         };
         accounts.link_provider(request).await.unwrap();
-        let credits = if number < POOR { 300 } else { 10 };
-        let ask = Ask::Grant { id: format!("first-{number}"), credits };
-        let sent = Sent { account: account_id, ask, lease: None };
-        calls.push(scene.call(0, &sent, SETTLE_PATIENCE).await);
     }
-    calls
 }
 
 /// The program that was built with these tests, or the one that is named.

@@ -52,6 +52,7 @@ async fn liveness_readiness_and_metrics_are_told_over_http() {
     let db = TestDb::new().await;
     let server = TestServer::open(&db, "a", 1).await;
     server.gate().reserve(reserve("a", "r", "live_audit")).await.unwrap();
+    server.gate().reserve(reserve("a", "s", "live_audit")).await.unwrap();
     server.gate().reserve(reserve("a", "", "live_audit")).await.unwrap_err();
     let address = server.http_addr();
     assert_eq!(get(&address, "/livez").await.0, "HTTP/1.1 200 OK");
@@ -66,6 +67,10 @@ async fn liveness_readiness_and_metrics_are_told_over_http() {
         "# HELP creditgate_batch_commands commands in a batch",
         "creditgate_build_info{version=",
         "creditgate_queue_commands{lane=\"write\"}",
+        "creditgate_verdicts_total{asked=\"reserve\",verdict=\"HELD\"} 1",
+        "creditgate_verdicts_total{asked=\"reserve\",verdict=\"EXHAUSTED\"} 1",
+        "creditgate_holds ",
+        "creditgate_holds_overdue_seconds 0",
         "process_resident_memory_bytes",
     ] {
         assert!(metrics.contains(line), "{line} is not in\n{metrics}");

@@ -23,6 +23,7 @@ mod keys;
 mod lanes;
 mod limits;
 mod one_index;
+mod operations;
 mod overload;
 mod paddle;
 mod pages;

@@ -125,6 +125,7 @@ async fn lists_and_workers_have_an_index_of_their_own() {
             "due.rs",
             &[
                 &["reservations_lease_idx"][..],
+                &["reservations_lease_idx"],
                 &["top_ups_expiry_idx"],
                 &["lots_due_idx", "subscriptions_period_end_idx"],
             ][..],

@@ -4,6 +4,8 @@
 //! All are read page by page, each page after the last row of the one before:
 //! what cannot be settled just now stands in nobody's way.
 
+use std::time::Duration;
+
 use crate::{
     clock::Timestamp,
     ids::{AccountId, OperationId, ReservationId},
@@ -81,6 +83,27 @@ impl Cell {
                 })
             })
             .collect()
+    }
+
+    /// How many holds there are, and since when the lease of the oldest has run out.
+    ///
+    /// # Errors
+    ///
+    /// The database is away.
+    pub async fn holds(&self, now: Option<Timestamp>) -> Result<(u64, Duration), StoreError> {
+        let row = sqlx::query!(
+            r#"
+            SELECT count(*) AS "held!",
+                   coalesce(extract(epoch FROM coalesce($1::timestamptz, now())
+                                               - min(expire_time)), 0)::float8 AS "overdue!"
+              FROM reservations WHERE state = 1
+            "#,
+            now
+        )
+        .fetch_one(&mut *self.pool.acquire().await?)
+        .await?;
+        let overdue = Duration::try_from_secs_f64(row.overdue).unwrap_or_default();
+        Ok((u64::try_from(row.held).unwrap_or_default(), overdue))
     }
 
     /// Up to `limit` top-ups whose payment is no longer waited for, the oldest
