@@ -158,6 +158,11 @@ pub struct Settings {
     pub log: String,
     /// How log lines look.
     pub log_format: LogFormat,
+    /// A collector that takes spans, as OTLP by gRPC: `http://collector:4317`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub otlp_endpoint: Option<String>,
+    /// One call in so many is traced, unless its caller has decided.
+    pub trace_one_in: NonZeroU32,
 }
 
 impl Default for Settings {
@@ -186,13 +191,15 @@ impl Default for Settings {
             paddle_skew_seconds: 5,
             log: "info".to_owned(),
             log_format: LogFormat::Text,
+            otlp_endpoint: None,
+            trace_one_in: NonZeroU32::MIN.saturating_add(99),
         }
     }
 }
 
 /// The settings that the environment may give: `CREDITGATE_` and the name in
 /// capitals. Other variables of that prefix belong to other commands.
-const NAMES: [&str; 23] = [
+const NAMES: [&str; 25] = [
     "database_url",
     "grpc_addr",
     "http_addr",
@@ -216,6 +223,8 @@ const NAMES: [&str; 23] = [
     "paddle_skew_seconds",
     "log",
     "log_format",
+    "otlp_endpoint",
+    "trace_one_in",
 ];
 
 /// Settings that are not understood.

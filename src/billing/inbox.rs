@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::{sync::Notify, time};
 
 use crate::{
-    ledger::{LedgerError, detached},
+    ledger::{LedgerError, detached, worked},
     store::{
         Database, StoreError,
         inbox::{NewEvent, Settlement, TakenEvent},
@@ -68,11 +68,12 @@ impl Inbox {
         lease: Duration,
     ) -> Result<Vec<TakenEvent>, LedgerError> {
         let database = self.database.clone();
-        detached(async move { database.take_events(provider, limit, lease).await }).await
+        worked(async move { database.take_events(provider, limit, lease).await }).await
     }
 
     /// Writes down what became of events: see [`Database::settle_events`]. One
-    /// that the database refuses does not keep the others from it.
+    /// that the database refuses does not keep the others from it. It may take as
+    /// long as a read of a caller's: there are many, each with a round trip.
     ///
     /// # Errors
     ///
@@ -113,7 +114,7 @@ impl Inbox {
         transaction_id: String,
     ) -> Result<u64, LedgerError> {
         let database = self.database.clone();
-        detached(async move { database.wake_transaction(provider, &transaction_id).await }).await
+        worked(async move { database.wake_transaction(provider, &transaction_id).await }).await
     }
 
     /// How many events wait or have failed.
@@ -123,6 +124,6 @@ impl Inbox {
     /// The database is away.
     pub async fn figures(&self, provider: &'static str) -> Result<Vec<InboxFigure>, LedgerError> {
         let database = self.database.clone();
-        detached(async move { database.inbox_figures(provider).await }).await
+        worked(async move { database.inbox_figures(provider).await }).await
     }
 }

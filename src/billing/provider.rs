@@ -3,7 +3,7 @@
 use super::{Billing, BillingError};
 use crate::{
     ids::AccountId,
-    ledger::detached,
+    ledger::worked,
     store::{
         Database, StoreError,
         provider::{ClaimedBy, ProviderKeys},
@@ -28,7 +28,7 @@ impl Billing {
         keys: &ProviderKeys,
     ) -> Result<Option<ClaimedBy>, BillingError> {
         let (database, keys) = (self.database.clone(), keys.clone());
-        Ok(detached(async move { resolve(&database, provider, &keys).await }).await?)
+        Ok(worked(async move { resolve(&database, provider, &keys).await }).await?)
     }
 }
 

@@ -15,6 +15,8 @@ use crate::{
 
 /// The variable that may have a key. A scan's process does not get it.
 pub(super) const KEY_VARIABLE: &str = "CREDITGATE_KEY";
+/// The trace that a call belongs to, as W3C's `traceparent` has it.
+const TRACE_VARIABLE: &str = "TRACEPARENT";
 
 /// Which gate to call.
 #[derive(Args, Clone, Debug)]
@@ -100,6 +102,10 @@ impl Connection {
         if let (Some(chain), Some(key)) = (&self.cert_file, &self.cert_key_file) {
             let key = Secret::new(read("the certificate's key", key)?);
             builder = builder.certificate(&read("the certificate", chain)?, key.reveal());
+        }
+        // As programs hand on a trace to those that they start.
+        if let Ok(trace) = std::env::var(TRACE_VARIABLE) {
+            builder = builder.trace(&trace)?;
         }
         Ok(match self.key()? {
             Some(key) => builder.key(key.reveal())?.lazy()?,

@@ -11,7 +11,8 @@ use super::{CliError, Outcome};
 use crate::{
     clock::Clock,
     config::{Auth, LogFormat, Settings},
-    server, telemetry,
+    server,
+    telemetry::{self, TraceSettings},
 };
 
 /// Settings by flag; those that are not given come from the environment, the
@@ -109,6 +110,16 @@ pub(super) struct ServeArgs {
     #[arg(long, value_enum, value_name = "FORMAT")]
     #[serde(skip_serializing_if = "Option::is_none")]
     log_format: Option<LogFormat>,
+    /// Where spans go: a collector that takes OTLP by gRPC, such as
+    /// http://127.0.0.1:4317 [default: nowhere].
+    #[arg(long, value_name = "URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    otlp_endpoint: Option<String>,
+    /// One call in so many is traced, unless its caller has decided
+    /// [default: 100].
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace_one_in: Option<NonZeroU32>,
 }
 
 impl ServeArgs {
@@ -122,7 +133,12 @@ impl ServeArgs {
 /// Serves until SIGTERM or Ctrl-C.
 pub(super) async fn run(args: ServeArgs) -> Result<Outcome, CliError> {
     let settings = args.settings()?;
-    start_logs(&settings.log, settings.log_format)?;
+    let traces = settings
+        .otlp_endpoint
+        .clone()
+        .map(|endpoint| TraceSettings { endpoint, one_in: settings.trace_one_in });
+    let telemetry = telemetry::init(&settings.log, settings.log_format, traces.as_ref())
+        .map_err(|error| CliError::Usage(error.to_string()))?;
     let open = (settings.auth == Auth::Anyone).then_some(("grpc", settings.grpc_addr));
     for (name, address) in open.into_iter().chain([("http", settings.http_addr)]) {
         if !address.ip().is_loopback() {
@@ -134,20 +150,46 @@ pub(super) async fn run(args: ServeArgs) -> Result<Outcome, CliError> {
     }
     let stop = CancellationToken::new();
     stop_on_signals(stop.clone())?;
+    change_logs_on_hangup(args)?;
     let running = match server::start(&settings, Clock::Database, stop).await {
         Err(server::ServerError::Stopped) => return Ok(Outcome::Done),
         started => started?,
     };
     tracing::info!(grpc = %running.grpc_addr, http = %running.http_addr, "ready");
-    running.ended().await?;
+    let ended = running.ended().await;
+    telemetry.flush().await;
+    ended?;
     Ok(Outcome::Done)
 }
 
 /// Starts to log; a filter that is not understood is a usage error.
 pub(super) fn start_logs(filter: &str, format: LogFormat) -> Result<(), CliError> {
-    telemetry::init_logs(filter, format).map_err(|error| {
-        CliError::Usage(format!("the log filter {filter:?} is not understood: {error}"))
-    })
+    // Without spans there is nothing to flush.
+    let _telemetry = telemetry::init(filter, format, None)
+        .map_err(|error| CliError::Usage(error.to_string()))?;
+    Ok(())
+}
+
+/// Reads the settings again at SIGHUP, and takes what they say of logs: everything
+/// else stays as it was at the start.
+fn change_logs_on_hangup(args: ServeArgs) -> Result<(), CliError> {
+    let mut hangup =
+        signal(SignalKind::hangup()).map_err(|error| CliError::io("catch signals", error))?;
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            let changed = args.settings().and_then(|settings| {
+                let log = settings.log;
+                telemetry::set_log_filter(&log)
+                    .map_err(|error| CliError::Usage(error.to_string()))?;
+                Ok(log)
+            });
+            match changed {
+                Ok(log) => tracing::info!(log, "the settings were read again, for the log alone"),
+                Err(error) => tracing::warn!(%error, "the log goes on as it was"),
+            }
+        }
+    });
+    Ok(())
 }
 
 /// Cancels the token at SIGTERM or Ctrl-C.

@@ -17,6 +17,7 @@ pub struct ClientBuilder {
     key: Option<MetadataValue<Ascii>>,
     authority: Option<Certificate>,
     identity: Option<Identity>,
+    trace: Option<MetadataValue<Ascii>>,
 }
 
 impl fmt::Debug for ClientBuilder {
@@ -39,6 +40,7 @@ impl ClientBuilder {
             key: None,
             authority: None,
             identity: None,
+            trace: None,
         }
     }
 
@@ -67,6 +69,17 @@ impl ClientBuilder {
     pub fn certificate(mut self, chain: &str, key: &str) -> Self {
         self.identity = Some(Identity::from_pem(chain, key));
         self
+    }
+
+    /// The trace that all calls belong to, as W3C's `traceparent` has it: a gate that
+    /// traces goes on with it.
+    ///
+    /// # Errors
+    /// [`ClientError::Endpoint`] for what cannot be a header.
+    pub fn trace(mut self, traceparent: &str) -> Result<Self, ClientError> {
+        let bad = |_| ClientError::Endpoint("the trace has characters that none has".to_owned());
+        self.trace = Some(MetadataValue::try_from(traceparent).map_err(bad)?);
+        Ok(self)
     }
 
     /// How long one attempt of a call may take; 5 s by default. The server is
@@ -108,7 +121,7 @@ impl ClientBuilder {
         let channel = endpoint.connect().await.map_err(|error| {
             Spent { attempts: 1, ..Spent::default() }.unavailable(Rejection::unreachable(&error))
         })?;
-        Ok(Client { channel, policy: Arc::new(self.policy), key: self.key })
+        Ok(Client { channel, policy: Arc::new(self.policy), key: self.key, trace: self.trace })
     }
 
     /// Connects at the first call. Must be called within a Tokio runtime.
@@ -117,7 +130,7 @@ impl ClientBuilder {
     /// [`ClientError::Endpoint`].
     pub fn lazy(self) -> Result<Client, ClientError> {
         let channel = self.endpoint()?.connect_lazy();
-        Ok(Client { channel, policy: Arc::new(self.policy), key: self.key })
+        Ok(Client { channel, policy: Arc::new(self.policy), key: self.key, trace: self.trace })
     }
 
     fn endpoint(&self) -> Result<Endpoint, ClientError> {

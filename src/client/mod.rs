@@ -61,6 +61,8 @@ pub struct Client {
     policy: Arc<RetryPolicy>,
     /// Marked as sensitive, so that it shows in no `Debug`.
     key: Option<MetadataValue<Ascii>>,
+    /// The trace that calls belong to.
+    trace: Option<MetadataValue<Ascii>>,
 }
 
 impl Client {

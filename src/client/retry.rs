@@ -153,6 +153,9 @@ impl Client {
             let limit = policy.deadline.min(left);
             let mut attempt = Request::new(request.clone());
             attempt.set_timeout(limit);
+            if let Some(trace) = &self.trace {
+                attempt.metadata_mut().insert("traceparent", trace.clone());
+            }
             if let Some(key) = &self.key {
                 attempt.metadata_mut().insert("authorization", key.clone());
             }

@@ -1,5 +1,6 @@
 //! The gate: verdicts, holds, and what becomes of them.
 
+use metrics::Counter;
 use tonic::{Request, Response, Status};
 
 use super::{
@@ -23,13 +24,16 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct GateApi {
     ledger: Ledger,
+    /// Counts what Reserve usually gives, and CheckEligibility.
+    held: Counter,
+    eligible: Counter,
 }
 
 impl GateApi {
     /// A gate before this ledger.
     #[must_use]
     pub fn new(ledger: Ledger) -> Self {
-        Self { ledger }
+        Self { ledger, held: counter("reserve", "HELD"), eligible: counter("check", "ELIGIBLE") }
     }
 
     /// The service to be routed to.
@@ -46,17 +50,21 @@ impl GateApi {
     }
 }
 
-/// Counts a verdict: a block by its reason.
-fn count_verdict(asked: &'static str, outcome: &Outcome) {
+/// Counts a verdict: a block by its reason. What is usual was looked up before.
+fn count_verdict(asked: &'static str, usual: &Counter, outcome: &Outcome) {
     let verdict = match outcome {
-        Outcome::Eligible { .. } => "ELIGIBLE",
-        Outcome::Reserved { replayed: false, .. } => "HELD",
+        Outcome::Eligible { .. } | Outcome::Reserved { replayed: false, .. } => {
+            return usual.increment(1);
+        }
         Outcome::Reserved { replayed: true, .. } => "REPLAYED",
         Outcome::Blocked { block, .. } => block.reason.name(),
         _ => return,
     };
+    counter(asked, verdict).increment(1);
+}
+
+fn counter(asked: &'static str, verdict: &'static str) -> Counter {
     metrics::counter!("creditgate_verdicts_total", "asked" => asked, "verdict" => verdict)
-        .increment(1);
 }
 
 #[tonic::async_trait]
@@ -70,7 +78,7 @@ impl GateService for GateApi {
         let command = decode::check(request.into_inner(), actor)?;
         let account_id = command.account_id.clone();
         let outcome = ledger.submit(command).await?;
-        count_verdict("check", &outcome);
+        count_verdict("check", &self.eligible, &outcome);
         Ok(Response::new(encode::check(&account_id, outcome)?))
     }
 
@@ -83,7 +91,7 @@ impl GateService for GateApi {
         let command = decode::reserve(request.into_inner(), actor)?;
         let account_id = command.account_id.clone();
         let outcome = ledger.submit(command).await?;
-        count_verdict("reserve", &outcome);
+        count_verdict("reserve", &self.held, &outcome);
         Ok(Response::new(encode::reserve(&account_id, outcome)?))
     }
 
@@ -175,7 +183,7 @@ impl GateService for GateApi {
                 Place::Judged(account_id) => outcomes
                     .next()
                     .unwrap_or(Err(LedgerError::Internal))
-                    .inspect(|outcome| count_verdict("reserve", outcome))
+                    .inspect(|outcome| count_verdict("reserve", &self.held, outcome))
                     .and_then(|outcome| encode::reserve(&account_id, outcome))
                     .map_or_else(|error| ItemResult::Error(error.into()), ItemResult::Response),
             };

@@ -15,8 +15,9 @@ use tonic::{
     codegen::http::{Request, Response},
 };
 use tower::{Layer, Service};
+use tracing::Instrument;
 
-use crate::proto;
+use crate::{proto, telemetry::traces};
 
 /// gRPC's codes are 0 to 16.
 const CODES: usize = 17;
@@ -109,12 +110,15 @@ where
         let ObserveLayer { methods, other } = &self.layer;
         let method = Arc::clone(methods.get(request.uri().path()).unwrap_or(other));
         let begun = Instant::now();
-        let call = self.inner.call(request);
+        let span = traces::call(&method.name, request.headers());
+        let call = span.in_scope(|| self.inner.call(request)).instrument(span.clone());
         Box::pin(async move {
             let response = call.await?;
             // A refused call has its status in the headers; a stream, and a
             // success, in trailers that are still to come.
-            method.answered(code(&response), begun);
+            let code = code(&response);
+            traces::answered(&span, code.into());
+            method.answered(code, begun);
             Ok(response)
         })
     }

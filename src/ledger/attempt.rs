@@ -18,6 +18,7 @@ use crate::{
         StoreError,
         batch::{Demand, LaneConnection, Named, Snapshot},
     },
+    telemetry::traces,
 };
 
 /// How the accounts are locked.
@@ -218,6 +219,8 @@ fn answers(commands: &[&Command], decided: Vec<Decided>, absent: &[AccountId]) -
 }
 
 fn phase(name: &'static str, begun: Instant) {
+    let took = begun.elapsed();
     metrics::histogram!("creditgate_batch_phase_seconds", "phase" => name)
-        .record(begun.elapsed().as_secs_f64());
+        .record(took.as_secs_f64());
+    traces::phase(name, took);
 }

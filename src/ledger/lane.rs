@@ -17,6 +17,7 @@ use futures_util::FutureExt;
 use rand::RngExt;
 use tokio::{sync::mpsc, time};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::{
     LedgerError,
@@ -32,6 +33,7 @@ use crate::{
     ids::OperationId,
     planted::{self, Bug},
     store::{Cell, StoreError, batch::LaneConnection},
+    telemetry::traces,
 };
 
 /// How long to wait for a connection.
@@ -88,9 +90,11 @@ impl Lane {
                 let waited = oldest.elapsed().as_secs_f64();
                 metrics::histogram!("creditgate_queue_seconds").record(waited);
             }
+            let span = traces::batch(batch.len(), batch.iter().map(|queued| &queued.span));
             // A bug in one batch must not end the lane: its queue would refuse
             // every command from then on.
-            if AssertUnwindSafe(self.work(batch)).catch_unwind().await.is_err() {
+            let work = self.work(batch).instrument(span);
+            if AssertUnwindSafe(work).catch_unwind().await.is_err() {
                 tracing::error!(cell = %self.cell.schema_name, "a batch panicked: its callers are told that it is unknown what became of it");
                 metrics::counter!("creditgate_batch_panics_total").increment(1);
                 self.connection = None;

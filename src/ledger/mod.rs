@@ -13,7 +13,7 @@ mod attempt;
 mod lane;
 pub mod queue;
 mod reads;
-pub(crate) use reads::detached;
+pub(crate) use reads::{detached, worked};
 pub mod verify;
 
 use std::{

@@ -3,9 +3,13 @@
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
+use tracing::Span;
 
 use super::LedgerError;
-use crate::domain::command::{Command, Outcome};
+use crate::{
+    domain::command::{Command, Outcome},
+    telemetry::traces,
+};
 
 /// The most commands in one batch. Past this, a longer batch saves no more, and
 /// its callers only wait longer for each other.
@@ -24,13 +28,16 @@ pub struct Queued {
     pub since: Instant,
     /// True once its account was found locked by somebody else.
     pub(super) is_parked: bool,
+    /// The call's, for whoever traces.
+    pub(super) span: Span,
     reply: oneshot::Sender<Result<Outcome, LedgerError>>,
 }
 
 impl Queued {
     pub(super) fn new(command: Command) -> (Self, oneshot::Receiver<Result<Outcome, LedgerError>>) {
         let (reply, answer) = oneshot::channel();
-        (Self { command, since: Instant::now(), is_parked: false, reply }, answer)
+        let (since, span) = (Instant::now(), traces::current());
+        (Self { command, since, is_parked: false, span, reply }, answer)
     }
 
     /// Answers. A caller that has gone away hears nothing; what was done stays

@@ -31,7 +31,25 @@ const READ_LIMIT: Duration = Duration::from_secs(25);
 pub(crate) async fn detached<T: Send + 'static>(
     read: impl Future<Output = Result<T, StoreError>> + Send + 'static,
 ) -> Result<T, LedgerError> {
-    match tokio::spawn(time::timeout(READ_LIMIT, read)).await {
+    within(READ_LIMIT, read).await
+}
+
+/// How long a worker waits for a statement of its own: nobody hears that it tries
+/// again, and what it looks for waits meanwhile.
+const WORK_LIMIT: Duration = Duration::from_secs(5);
+
+/// As [`detached`], for a worker, which gives up sooner.
+pub(crate) async fn worked<T: Send + 'static>(
+    work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+) -> Result<T, LedgerError> {
+    within(WORK_LIMIT, work).await
+}
+
+async fn within<T: Send + 'static>(
+    limit: Duration,
+    read: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+) -> Result<T, LedgerError> {
+    match tokio::spawn(time::timeout(limit, read)).await {
         Ok(Ok(result)) => Ok(result?),
         Ok(Err(_)) => Err(StoreError::timed_out().into()),
         Err(error) => {

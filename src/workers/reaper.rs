@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     domain::command::{Action, Command, Outcome},
     ids::AccountId,
-    ledger::{Ledger, LedgerError, detached},
+    ledger::{Ledger, LedgerError, worked},
     store::{
         Cell,
         queries::{DueAccount, ExpiredHold, ExpiredTopUp},
@@ -82,9 +82,8 @@ async fn sweep_cell(
     while (more_holds || more_top_ups || more_due) && !stop.is_cancelled() {
         if more_holds {
             let (reader, after) = (cell.clone(), hold.take());
-            let page =
-                detached(async move { reader.expired_holds(now, after.as_ref(), PAGE).await })
-                    .await?;
+            let page = worked(async move { reader.expired_holds(now, after.as_ref(), PAGE).await })
+                .await?;
             more_holds = is_full(page.len());
             hold = page.last().cloned();
             expire_leases(ledger, page).await;
@@ -92,7 +91,7 @@ async fn sweep_cell(
         if more_top_ups {
             let (reader, after) = (cell.clone(), top_up.take());
             let page =
-                detached(async move { reader.expired_top_ups(now, after.as_ref(), PAGE).await })
+                worked(async move { reader.expired_top_ups(now, after.as_ref(), PAGE).await })
                     .await?;
             more_top_ups = is_full(page.len());
             top_up = page.last().cloned();
@@ -101,8 +100,7 @@ async fn sweep_cell(
         if more_due {
             let (reader, after) = (cell.clone(), due.take());
             let page =
-                detached(async move { reader.due_accounts(now, after.as_ref(), PAGE).await })
-                    .await?;
+                worked(async move { reader.due_accounts(now, after.as_ref(), PAGE).await }).await?;
             more_due = is_full(page.len());
             due = page.last().cloned();
             apply_due(ledger, page).await;
@@ -171,7 +169,7 @@ async fn tell_holds(ledger: &Ledger) {
     let (mut held, mut oldest) = (0, Duration::ZERO);
     let cells: Vec<Cell> = ledger.cells().cloned().collect();
     for cell in cells {
-        match detached(async move { cell.holds(now).await }).await {
+        match worked(async move { cell.holds(now).await }).await {
             Ok((more, overdue)) => {
                 held += more;
                 oldest = oldest.max(overdue);

@@ -184,7 +184,11 @@ impl Schedule {
         let mut findings = Vec::new();
         while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut owner).await.unwrap() > 0 {
             if begun.elapsed() > SETTLE_PATIENCE {
-                findings.push("payments wait for ever".to_owned());
+                let why = "SELECT format('%s, state %s, attempt %s, for %s: %s', event_id, state,
+                                         attempts, next_attempt_time - now(), error)
+                             FROM public.webhook_inbox WHERE settle_time IS NULL LIMIT 3";
+                let why: Vec<String> = sqlx::query_scalar(why).fetch_all(&mut owner).await.unwrap();
+                findings.push(format!("payments wait for ever: {why:?}"));
                 break;
             }
             sleep(Duration::from_millis(50)).await;

@@ -41,6 +41,7 @@ mod secrets;
 mod tampering;
 mod tls;
 mod tokens;
+mod traces;
 mod upgrade;
 mod wire;
 mod write_path;

@@ -73,9 +73,14 @@ pub fn check(calls: &[Call], books: &BTreeMap<String, Books>) -> Verdict {
 }
 
 /// True where a call may have had an effect: all but those that say it had none.
+///
+/// One that hears that its reservation is settled may have had one: where the answer
+/// to its COMMIT is lost it is sent again, and finds what has become of its own hold
+/// meanwhile.
 fn may_have_acted(call: &Call) -> bool {
-    !matches!(
-        call.ended,
-        Some((_, Answer::NotDone | Answer::Refused { .. } | Answer::Blocked { .. }))
-    )
+    match &call.ended {
+        Some((_, Answer::Refused { reason })) => reason == "RESERVATION_SETTLED",
+        Some((_, Answer::NotDone | Answer::Blocked { .. })) => false,
+        _ => true,
+    }
 }

@@ -169,6 +169,15 @@ fn what_was_said_to_be_not_done_and_is_there_is_found() {
 }
 
 #[test]
+fn a_hold_that_expired_before_its_lost_answer_was_asked_for_again_is_nobodys_fault() {
+    let settled = Answer::Refused { reason: "RESERVATION_SETTLED".to_owned() };
+    let mut story = whole().but(|story| *story.last_answer() = settled);
+    expect(&story, "may not be refused so");
+    story.expire("held");
+    assert_eq!(story.findings(), Vec::<String>::new());
+}
+
+#[test]
 fn credits_out_of_nothing_are_found() {
     let made = whole().but(|story| story.entry(EntryKind::Grant, 5, None, "nobody"));
     expect(&made, "credits were made from nothing");

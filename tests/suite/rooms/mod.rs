@@ -110,6 +110,9 @@ const fn rule(paths: &'static [&'static str], place: Place, why: &'static str) -
 
 /// The wire, and the rooms at its ends.
 const WIRE: Place = Only(&["lib", "grpc", "auth", "server", "client", "cli", "bench"]);
+/// The same, and where spans are sent by it.
+const SPOKEN: Place =
+    Only(&["lib", "grpc", "auth", "server", "client", "cli", "bench", "telemetry"]);
 
 const RULES: [Rule; 13] = [
     // The baselines of a bench have statements of their own: what they are compared with.
@@ -117,7 +120,7 @@ const RULES: [Rule; 13] = [
     rule(&["deadpool"], Only(&["store"]), "connections are shared in one room"),
     rule(
         &["tonic", "tonic_health", "tonic_prost", "tonic_reflection", "tonic_types"],
-        WIRE,
+        SPOKEN,
         "what a credit is does not depend on the wire",
     ),
     rule(
