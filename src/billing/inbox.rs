@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::{sync::Notify, time};
 
 use crate::{
-    ledger::{LedgerError, detached, worked},
+    ledger::{LedgerError, WORK_LIMIT, detached, within},
     store::{
         Database, StoreError,
         inbox::{NewEvent, Settlement, TakenEvent},
@@ -15,6 +15,10 @@ use crate::{
 
 /// How long storing an event may take: senders wait for 5 s, and send again.
 const STORE_LIMIT: Duration = Duration::from_secs(3);
+
+/// How long writing down what became of events may take, a round trip for each. Then
+/// their lease has ended, and another worker has them.
+const SETTLE_LIMIT: Duration = Duration::from_secs(10);
 
 /// The inbox. Clones share it.
 #[derive(Debug, Clone)]
@@ -68,12 +72,11 @@ impl Inbox {
         lease: Duration,
     ) -> Result<Vec<TakenEvent>, LedgerError> {
         let database = self.database.clone();
-        worked(async move { database.take_events(provider, limit, lease).await }).await
+        within(WORK_LIMIT, async move { database.take_events(provider, limit, lease).await }).await
     }
 
     /// Writes down what became of events: see [`Database::settle_events`]. One
-    /// that the database refuses does not keep the others from it. It may take as
-    /// long as a read of a caller's: there are many, each with a round trip.
+    /// that the database refuses does not keep the others from it.
     ///
     /// # Errors
     ///
@@ -84,7 +87,7 @@ impl Inbox {
         settlements: Vec<Settlement>,
     ) -> Result<(), LedgerError> {
         let database = self.database.clone();
-        detached(async move {
+        within(SETTLE_LIMIT, async move {
             match database.settle_events(provider, &settlements).await {
                 Err(error @ (StoreError::Data(_) | StoreError::Conflict(_))) => {
                     tracing::warn!(%error, "events are settled one by one");
@@ -114,7 +117,11 @@ impl Inbox {
         transaction_id: String,
     ) -> Result<u64, LedgerError> {
         let database = self.database.clone();
-        worked(async move { database.wake_transaction(provider, &transaction_id).await }).await
+        within(
+            WORK_LIMIT,
+            async move { database.wake_transaction(provider, &transaction_id).await },
+        )
+        .await
     }
 
     /// How many events wait or have failed.
@@ -124,6 +131,6 @@ impl Inbox {
     /// The database is away.
     pub async fn figures(&self, provider: &'static str) -> Result<Vec<InboxFigure>, LedgerError> {
         let database = self.database.clone();
-        worked(async move { database.inbox_figures(provider).await }).await
+        within(WORK_LIMIT, async move { database.inbox_figures(provider).await }).await
     }
 }

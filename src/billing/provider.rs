@@ -3,7 +3,7 @@
 use super::{Billing, BillingError};
 use crate::{
     ids::AccountId,
-    ledger::worked,
+    ledger::{WORK_LIMIT, within},
     store::{
         Database, StoreError,
         provider::{ClaimedBy, ProviderKeys},
@@ -28,7 +28,7 @@ impl Billing {
         keys: &ProviderKeys,
     ) -> Result<Option<ClaimedBy>, BillingError> {
         let (database, keys) = (self.database.clone(), keys.clone());
-        Ok(worked(async move { resolve(&database, provider, &keys).await }).await?)
+        Ok(within(WORK_LIMIT, async move { resolve(&database, provider, &keys).await }).await?)
     }
 }
 

@@ -13,7 +13,7 @@ mod attempt;
 mod lane;
 pub mod queue;
 mod reads;
-pub(crate) use reads::{detached, worked};
+pub(crate) use reads::{WORK_LIMIT, detached, within};
 pub mod verify;
 
 use std::{

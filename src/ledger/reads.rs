@@ -36,16 +36,10 @@ pub(crate) async fn detached<T: Send + 'static>(
 
 /// How long a worker waits for a statement of its own: nobody hears that it tries
 /// again, and what it looks for waits meanwhile.
-const WORK_LIMIT: Duration = Duration::from_secs(5);
+pub(crate) const WORK_LIMIT: Duration = Duration::from_secs(5);
 
 /// As [`detached`], for a worker, which gives up sooner.
-pub(crate) async fn worked<T: Send + 'static>(
-    work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
-) -> Result<T, LedgerError> {
-    within(WORK_LIMIT, work).await
-}
-
-async fn within<T: Send + 'static>(
+pub(crate) async fn within<T: Send + 'static>(
     limit: Duration,
     read: impl Future<Output = Result<T, StoreError>> + Send + 'static,
 ) -> Result<T, LedgerError> {

@@ -20,6 +20,15 @@ const LOCK_TIMEOUT: &str = "500ms";
 const STATEMENT_TIMEOUT: &str = "10s";
 /// How long one read of a server may take.
 const READ_TIMEOUT: &str = "20s";
+/// A client that is gone without a word is noticed within 30 s: the database's own
+/// settings would have it hold its locks for two hours.
+const KEEPALIVES: [(&str, &str); 3] = [
+    ("tcp_keepalives_idle", "10"),
+    ("tcp_keepalives_interval", "5"),
+    ("tcp_keepalives_count", "4"),
+];
+/// How long another transaction than a lane's may rest between two statements.
+const ABANDONED_TIMEOUT: &str = "10s";
 /// How long a stalled replica may hold its locks.
 const IDLE_IN_TRANSACTION_TIMEOUT: &str = "2s";
 /// How long the goodbye to a database that says nothing may take.
@@ -56,14 +65,19 @@ impl Database {
     }
 
     /// As [`Database::new`], for a server: no read may take longer than
-    /// 20 s, or a few slow ones would hold all connections.
+    /// 20 s, or a few slow ones would hold all connections; and what a silent
+    /// network has left in the middle of a transaction lets go of its rows.
     ///
     /// # Errors
     ///
     /// A URL that is not understood.
     pub fn for_server(url: &str, max_connections: u32) -> Result<Self, StoreError> {
         let options: PgConnectOptions = url.parse()?;
-        Self::with(options.options([("statement_timeout", READ_TIMEOUT)]), max_connections)
+        let options = options.options([
+            ("statement_timeout", READ_TIMEOUT),
+            ("idle_in_transaction_session_timeout", ABANDONED_TIMEOUT),
+        ]);
+        Self::with(options.options(KEEPALIVES), max_connections)
     }
 
     fn with(options: PgConnectOptions, max_connections: u32) -> Result<Self, StoreError> {
@@ -117,11 +131,8 @@ impl Database {
             ("lock_timeout", LOCK_TIMEOUT),
             ("statement_timeout", STATEMENT_TIMEOUT),
             ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_TIMEOUT),
-            // A client that is gone without a word is noticed within 30 s.
-            ("tcp_keepalives_idle", "10"),
-            ("tcp_keepalives_interval", "5"),
-            ("tcp_keepalives_count", "4"),
         ]);
+        let lane_options = lane_options.options(KEEPALIVES);
         let pool = pool(options, self.max_connections)?;
         Ok(Cell { cell_id, schema_name, pool, lane_options })
     }

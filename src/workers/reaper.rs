@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     domain::command::{Action, Command, Outcome},
     ids::AccountId,
-    ledger::{Ledger, LedgerError, worked},
+    ledger::{Ledger, LedgerError, WORK_LIMIT, within},
     store::{
         Cell,
         queries::{DueAccount, ExpiredHold, ExpiredTopUp},
@@ -82,7 +82,11 @@ async fn sweep_cell(
     while (more_holds || more_top_ups || more_due) && !stop.is_cancelled() {
         if more_holds {
             let (reader, after) = (cell.clone(), hold.take());
-            let page = worked(async move { reader.expired_holds(now, after.as_ref(), PAGE).await })
+            let page =
+                within(
+                    WORK_LIMIT,
+                    async move { reader.expired_holds(now, after.as_ref(), PAGE).await },
+                )
                 .await?;
             more_holds = is_full(page.len());
             hold = page.last().cloned();
@@ -90,9 +94,10 @@ async fn sweep_cell(
         }
         if more_top_ups {
             let (reader, after) = (cell.clone(), top_up.take());
-            let page =
-                worked(async move { reader.expired_top_ups(now, after.as_ref(), PAGE).await })
-                    .await?;
+            let page = within(WORK_LIMIT, async move {
+                reader.expired_top_ups(now, after.as_ref(), PAGE).await
+            })
+            .await?;
             more_top_ups = is_full(page.len());
             top_up = page.last().cloned();
             expire_top_ups(ledger, page).await;
@@ -100,7 +105,11 @@ async fn sweep_cell(
         if more_due {
             let (reader, after) = (cell.clone(), due.take());
             let page =
-                worked(async move { reader.due_accounts(now, after.as_ref(), PAGE).await }).await?;
+                within(
+                    WORK_LIMIT,
+                    async move { reader.due_accounts(now, after.as_ref(), PAGE).await },
+                )
+                .await?;
             more_due = is_full(page.len());
             due = page.last().cloned();
             apply_due(ledger, page).await;
@@ -169,7 +178,7 @@ async fn tell_holds(ledger: &Ledger) {
     let (mut held, mut oldest) = (0, Duration::ZERO);
     let cells: Vec<Cell> = ledger.cells().cloned().collect();
     for cell in cells {
-        match worked(async move { cell.holds(now).await }).await {
+        match within(WORK_LIMIT, async move { cell.holds(now).await }).await {
             Ok((more, overdue)) => {
                 held += more;
                 oldest = oldest.max(overdue);

@@ -24,7 +24,10 @@ use tokio::{
 
 use tonic::Code;
 
-use crate::harness::{TestDb, TestServer, eventually, make_key, revoke, settings};
+use crate::{
+    harness::{TestDb, TestServer, eventually, make_key, revoke, settings},
+    paddle::send,
+};
 
 /// Stands between a service and its database.
 struct Proxy {
@@ -275,6 +278,58 @@ async fn a_key_revoked_during_a_silence_is_refused_within_seconds_of_its_end() {
     assert_eq!(code().await, Code::PermissionDenied, "what was known stays good");
     proxy.heal();
     eventually("the key is refused", async || code().await == Code::Unauthenticated).await;
+    server.finish().await;
+    db.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn payments_that_a_silence_left_locked_are_applied_within_seconds() {
+    let db = TestDb::new().await;
+    let proxy = Proxy::before(&db).await;
+    let settings = Settings {
+        database_url: Some(Secret::new(proxy.url(&db))),
+        paddle_secrets: Some(Secret::new(send::SECRET)),
+        ..settings(&db)
+    };
+    let server = TestServer::with(&settings, Clock::Database).await;
+    crate::paddle::catalog::apply(&server, crate::paddle::catalog::PACK).await;
+    server.create_account("a").await;
+    crate::paddle::inbox::link(&server, "a", "ctm_1").await;
+    // A worker has taken two payments, and waits for their account.
+    let mut account = db.owner.begin().await.unwrap();
+    sqlx::query("SELECT FROM accounts FOR UPDATE").execute(&mut *account).await.unwrap();
+    for number in 1..=2 {
+        let id = format!("txn_{number}");
+        let paid = send::payment(&id, "ctm_1", crate::paddle::catalog::PACK, 1);
+        let event = send::event(&format!("evt_{number}"), "transaction.completed", number, paid);
+        assert_eq!(send::deliver(&server.http_addr(), &event).await.0, 200);
+    }
+    let taken = "SELECT count(*) FROM webhook_inbox WHERE attempts > 0";
+    eventually("both are taken", async || db.count(taken).await == 2).await;
+    // It writes down what became of the first, and waits for the row of the second.
+    let mut second = db.owner.begin().await.unwrap();
+    sqlx::query("SELECT FROM webhook_inbox WHERE event_id = 'evt_2' FOR UPDATE")
+        .execute(&mut *second)
+        .await
+        .unwrap();
+    account.rollback().await.unwrap();
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+                    AND wait_event_type = 'Lock' AND query LIKE '%webhook_inbox%'";
+    eventually("it waits", async || db.count(waits).await == 1).await;
+    proxy.cut();
+    second.rollback().await.unwrap();
+    let left = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+                   AND state = 'idle in transaction' AND query LIKE '%webhook_inbox%'";
+    eventually("its rows are locked, and nobody there", async || db.count(left).await == 1).await;
+    proxy.heal();
+    let begun = Instant::now();
+    let waiting = "SELECT count(*) FROM webhook_inbox WHERE settle_time IS NULL";
+    while db.count(waiting).await > 0 {
+        assert!(begun.elapsed() < Duration::from_secs(45), "they wait for ever");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    println!("applied {:?} after the silence", begun.elapsed());
+    assert_eq!(db.count("SELECT available FROM balances").await, 10);
     server.finish().await;
     db.finish().await;
 }

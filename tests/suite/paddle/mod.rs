@@ -1,10 +1,10 @@
 //! Webhooks of Paddle's, from the wire to the inbox to the ledger.
 
-mod catalog;
+pub mod catalog;
 mod commands;
 mod effects;
 mod flood;
-mod inbox;
+pub mod inbox;
 mod library;
 mod outage;
 mod purchases;
