@@ -111,16 +111,19 @@ where
         let method = Arc::clone(methods.get(request.uri().path()).unwrap_or(other));
         let begun = Instant::now();
         let span = traces::call(&method.name, request.headers());
-        let call = span.in_scope(|| self.inner.call(request)).instrument(span.clone());
-        Box::pin(async move {
+        let call = span.in_scope(|| self.inner.call(request));
+        let told = span.clone();
+        let answered = async move {
             let response = call.await?;
             // A refused call has its status in the headers; a stream, and a
             // success, in trailers that are still to come.
             let code = code(&response);
-            traces::answered(&span, code.into());
+            traces::answered(&told, code.into());
             method.answered(code, begun);
             Ok(response)
-        })
+        };
+        // Another wrapper is another move of all of the call.
+        if span.is_none() { Box::pin(answered) } else { Box::pin(answered.instrument(span)) }
     }
 }
 
