@@ -28,27 +28,31 @@ const READ_LIMIT: Duration = Duration::from_secs(25);
 /// dropped half-way would leave its connection in the middle of an answer. Only
 /// one that takes too long is dropped all the same, and its connection with it:
 /// a network that has gone silent would keep both for a quarter of an hour.
-pub(crate) async fn detached<T: Send + 'static>(
+pub(crate) fn detached<T: Send + 'static>(
     read: impl Future<Output = Result<T, StoreError>> + Send + 'static,
-) -> Result<T, LedgerError> {
-    within(READ_LIMIT, read).await
+) -> impl Future<Output = Result<T, LedgerError>> {
+    within(READ_LIMIT, read)
 }
 
 /// How long a worker waits for a statement of its own: nobody hears that it tries
 /// again, and what it looks for waits meanwhile.
 pub(crate) const WORK_LIMIT: Duration = Duration::from_secs(5);
 
-/// As [`detached`], for a worker, which gives up sooner.
-pub(crate) async fn within<T: Send + 'static>(
+/// As [`detached`], with a limit of one's own. It begins at once, so that whoever
+/// waits carries no more than a handle.
+pub(crate) fn within<T: Send + 'static>(
     limit: Duration,
     read: impl Future<Output = Result<T, StoreError>> + Send + 'static,
-) -> Result<T, LedgerError> {
-    match tokio::spawn(time::timeout(limit, read)).await {
-        Ok(Ok(result)) => Ok(result?),
-        Ok(Err(_)) => Err(StoreError::timed_out().into()),
-        Err(error) => {
-            tracing::error!(%error, "a read ended early");
-            Err(LedgerError::Internal)
+) -> impl Future<Output = Result<T, LedgerError>> {
+    let task = tokio::spawn(time::timeout(limit, read));
+    async move {
+        match task.await {
+            Ok(Ok(result)) => Ok(result?),
+            Ok(Err(_)) => Err(StoreError::timed_out().into()),
+            Err(error) => {
+                tracing::error!(%error, "a read ended early");
+                Err(LedgerError::Internal)
+            }
         }
     }
 }

@@ -127,6 +127,7 @@ fn schedules_of_faults_lose_nothing_and_spend_nothing_twice() {
             Some(half) if is_short => half.clone(),
             _ => Fault::PLANNED.to_vec(),
         },
+        all: is_short,
         program: program(),
         earlier: earlier(),
         planted: None,

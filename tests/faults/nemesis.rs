@@ -79,13 +79,14 @@ impl<'a> Nemesis<'a> {
         }
     }
 
-    /// Faults of `deck` in an order of its own, until the time is over; then all is
-    /// well again.
-    pub async fn run(&mut self, deck: &[Fault], until: Instant) {
+    /// Faults of `deck` in an order of its own, until the time is over, but each of
+    /// them where `all`; then all is well again.
+    pub async fn run(&mut self, deck: &[Fault], until: Instant, all: bool) {
         let mut deck = deck.to_vec();
         deck.shuffle(&mut self.rng);
-        for fault in deck.into_iter().cycle() {
-            if Instant::now() >= until {
+        let least = if all { deck.len() } else { 0 };
+        for (turn, fault) in deck.into_iter().cycle().enumerate() {
+            if Instant::now() >= until && turn >= least {
                 break;
             }
             let begun = self.scene.epoch.elapsed();

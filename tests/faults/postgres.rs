@@ -35,38 +35,24 @@ wal_level = replica
 max_wal_senders = 4
 ";
 
-/// Whom PostgreSQL runs as, where this is root: it refuses to.
-#[derive(Clone)]
-struct RunAs {
-    user: Option<User>,
-}
-
 /// The server, and where its data lies. Dropped, it is killed and its data goes.
 pub struct Postgres {
+    /// Dropped before its data is.
+    server: Option<Child>,
     bindir: PathBuf,
-    home: tempdir::Home,
-    run_as: RunAs,
+    home: Home,
+    /// Whom it runs as, where this is root: PostgreSQL refuses to.
+    user: Option<User>,
     /// How many clusters there have been: each standby is a new one.
     generation: u32,
-    server: Option<Child>,
 }
 
-mod tempdir {
-    use std::path::{Path, PathBuf};
+/// A directory that goes with this.
+struct Home(PathBuf);
 
-    /// A directory that goes with this.
-    pub struct Home(pub PathBuf);
-
-    impl Home {
-        pub fn path(&self) -> &Path {
-            &self.0
-        }
-    }
-
-    impl Drop for Home {
-        fn drop(&mut self) {
-            let _ = std::fs::remove_dir_all(&self.0);
-        }
+impl Drop for Home {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
@@ -84,12 +70,10 @@ impl Postgres {
         std::fs::create_dir(&path).unwrap();
         let is_root = nix::unistd::Uid::effective().is_root();
         let user = is_root.then(|| User::from_name("postgres").unwrap().expect("no user postgres"));
-        let run_as = RunAs { user };
-        if let Some(user) = &run_as.user {
+        if let Some(user) = &user {
             chown(&path, Some(user.uid), Some(user.gid)).unwrap();
         }
-        let home = tempdir::Home(path);
-        let mut postgres = Self { bindir, home, run_as, generation: 0, server: None };
+        let mut postgres = Self { server: None, bindir, home: Home(path), user, generation: 0 };
         let data = postgres.data();
         let options = [
             &["--username", OWNER, "--encoding", "UTF8", "--locale", "C"][..],
@@ -106,7 +90,7 @@ impl Postgres {
     }
 
     fn data_of(&self, generation: u32) -> PathBuf {
-        self.home.path().join(format!("data{generation}"))
+        self.home.0.as_path().join(format!("data{generation}"))
     }
 
     fn data(&self) -> PathBuf {
@@ -114,7 +98,7 @@ impl Postgres {
     }
 
     fn socket_dir(&self, generation: u32) -> PathBuf {
-        self.home.path().join(format!("run{generation}"))
+        self.home.0.as_path().join(format!("run{generation}"))
     }
 
     /// The socket of the server that is in charge.
@@ -124,14 +108,14 @@ impl Postgres {
 
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(self.bindir.join(program));
-        command.current_dir(self.home.path()).env("LC_ALL", "C").stdin(Stdio::null());
+        command.current_dir(self.home.0.as_path()).env("LC_ALL", "C").stdin(Stdio::null());
         command.kill_on_drop(true);
         for (name, _) in std::env::vars_os() {
             if name.to_str().is_some_and(|name| name.starts_with("PG")) {
                 command.env_remove(name);
             }
         }
-        if let Some(user) = &self.run_as.user {
+        if let Some(user) = &self.user {
             command.uid(user.uid.as_raw()).gid(user.gid.as_raw());
         }
         command
@@ -147,13 +131,13 @@ impl Postgres {
     async fn launch(&self, generation: u32) -> Child {
         let socket_dir = self.socket_dir(generation);
         std::fs::create_dir_all(&socket_dir).unwrap();
-        if let Some(user) = &self.run_as.user {
+        if let Some(user) = &self.user {
             chown(&socket_dir, Some(user.uid), Some(user.gid)).unwrap();
         }
         let log = std::fs::File::options()
             .create(true)
             .append(true)
-            .open(self.home.path().join(format!("log{generation}")))
+            .open(self.home.0.as_path().join(format!("log{generation}")))
             .unwrap();
         self.command("postgres")
             .arg("-D")
@@ -190,7 +174,7 @@ impl Postgres {
 
     /// The end of its log.
     fn log(&self) -> String {
-        let path = self.home.path().join(format!("log{}", self.generation));
+        let path = self.home.0.as_path().join(format!("log{}", self.generation));
         let log = std::fs::read_to_string(path).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(10)..].join("\n")
@@ -275,7 +259,7 @@ impl Postgres {
 
     /// Where it lies: for a look after a failure.
     pub fn home(&self) -> &Path {
-        self.home.path()
+        self.home.0.as_path()
     }
 }
 

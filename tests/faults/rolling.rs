@@ -101,6 +101,7 @@ async fn three_replicas_are_rolled_under_load_and_no_call_fails() {
         seed: 0,
         length: Duration::ZERO,
         deck: Vec::new(),
+        all: false,
         program: program(),
         earlier: None,
         planted: None,

@@ -44,6 +44,8 @@ pub struct Schedule {
     pub length: Duration,
     /// What goes wrong.
     pub deck: Vec<Fault>,
+    /// All of it, however long that takes.
+    pub all: bool,
     /// The program.
     pub program: PathBuf,
     /// An earlier one, which the first replica runs.
@@ -94,7 +96,7 @@ impl Schedule {
         work.spawn(webhooks::run(scene.clone(), addresses, self.seed));
         let mut nemesis =
             Nemesis::new(postgres, &mut replicas, scene.clone(), &database, self.seed);
-        nemesis.run(&self.deck, Instant::now() + self.length).await;
+        nemesis.run(&self.deck, Instant::now() + self.length, self.all).await;
         let Nemesis { timings, mut findings, calls: own, diary, .. } = nemesis;
         calls.extend(own);
         calls.extend(work.join_all().await.into_iter().flatten());

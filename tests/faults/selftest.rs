@@ -67,6 +67,7 @@ fn every_planted_bug_is_caught_and_nobody_is_accused_without_one() {
             seed: first + n,
             length,
             deck: deck(bug),
+            all: true,
             program: program(),
             earlier: None,
             planted: planted.then_some(name),
