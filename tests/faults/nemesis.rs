@@ -179,7 +179,12 @@ impl<'a> Nemesis<'a> {
             Fault::FailedOver => {
                 let standby = self.postgres.add_standby().await;
                 sleep(a_while / 2).await;
-                self.postgres.fail_over(standby).await;
+                self.postgres.crash(Signal::SIGKILL).await;
+                // Who fails over fences: a process of the old server that is busy
+                // notices late that its postmaster is gone, and would go on to answer
+                // reads from before.
+                self.replicas.iter().for_each(|replica| replica.proxy.cut());
+                self.postgres.promote(standby).await;
                 let socket = self.postgres.socket();
                 self.replicas.iter().for_each(|r| r.proxy.turn_to(socket.clone()));
                 self.scene.fired.count(fault);

@@ -218,10 +218,9 @@ impl Postgres {
         Standby { server }
     }
 
-    /// Kills the server; its standby takes over, and takes connections when this
-    /// returns.
-    pub async fn fail_over(&mut self, standby: Standby) {
-        self.crash(Signal::SIGKILL).await;
+    /// The standby of a server that has crashed takes over, and takes connections when
+    /// this returns.
+    pub async fn promote(&mut self, standby: Standby) {
         let old = self.data();
         self.generation += 1;
         self.server = Some(standby.server);

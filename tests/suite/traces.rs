@@ -160,6 +160,17 @@ async fn a_trace_goes_from_its_caller_through_the_gate_and_the_batch_to_the_data
         assert!(phase.end_time_unix_nano <= call.end_time_unix_nano);
     }
     assert_eq!(spans.len(), 7);
+    for span in
+        [call, batch].into_iter().chain(spans.iter().filter(|s| s.parent_span_id == batch.span_id))
+    {
+        let micros = (span.end_time_unix_nano - span.start_time_unix_nano) / 1000;
+        println!(
+            "{} -> {} {micros} us {}",
+            hex(&span.parent_span_id),
+            hex(&span.span_id),
+            span.name
+        );
+    }
     db.finish().await;
 }
 
