@@ -6,7 +6,7 @@ use tokio::{
 };
 
 use crate::{
-    harness::{TestDb, TestServer},
+    harness::{TestDb, TestServer, eventually},
     wire::reserve,
 };
 
@@ -58,6 +58,10 @@ async fn liveness_readiness_and_metrics_are_told_over_http() {
     assert_eq!(get(&address, "/livez").await.0, "HTTP/1.1 200 OK");
     assert_eq!(get(&address, "/readyz").await.0, "HTTP/1.1 200 OK");
     assert_eq!(get(&address, "/nothing").await.0, "HTTP/1.1 404 Not Found");
+    // Holds are counted after the reaper's first round.
+    let counted = "creditgate_holds_overdue_seconds ";
+    eventually("holds are counted", async || get(&address, "/metrics").await.1.contains(counted))
+        .await;
     let (_, metrics) = get(&address, "/metrics").await;
     for line in [
         "creditgate_requests_total{method=\"/creditgate.v1.GateService/Reserve\",code=\"Ok\"}",
@@ -70,7 +74,6 @@ async fn liveness_readiness_and_metrics_are_told_over_http() {
         "creditgate_verdicts_total{asked=\"reserve\",verdict=\"HELD\"} ",
         "creditgate_verdicts_total{asked=\"reserve\",verdict=\"EXHAUSTED\"} ",
         "creditgate_holds ",
-        "creditgate_holds_overdue_seconds ",
         "process_resident_memory_bytes",
     ] {
         assert!(metrics.contains(line), "{line} is not in\n{metrics}");
