@@ -70,22 +70,6 @@ pub fn catalog() -> Result<Catalog, BenchError> {
     })
 }
 
-/// An account row as it is made.
-pub(super) fn new_account(account_id: AccountId, create_time: Timestamp) -> Account {
-    Account {
-        account_id,
-        version: 1,
-        display_name: String::new(),
-        billing_email: String::new(),
-        suspended: false,
-        suspension_reason: String::new(),
-        held_scans: 0,
-        subscriptions: 0,
-        lapse_time: None,
-        create_time,
-    }
-}
-
 /// Now, in the microseconds that Postgres keeps.
 pub(super) fn now() -> Timestamp {
     Utc.timestamp_micros(Utc::now().timestamp_micros()).single().unwrap_or(DateTime::UNIX_EPOCH)
@@ -224,7 +208,7 @@ fn granted(
             actor: "bench".to_owned(),
             action: Action::Grant(grant),
         };
-        let before = AccountState::new(new_account(account_id.clone(), now));
+        let before = AccountState::new(Account::new(account_id.clone(), now));
         let mut after = before.clone();
         decide(&mut after, &command, &context).map_err(halted)?;
         states.insert(account_id, (before, after));

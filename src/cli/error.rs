@@ -5,7 +5,10 @@ use std::io;
 use tonic::Code;
 
 use super::catalog_file::CatalogFileError;
-use crate::{bench::BenchError, client::ClientError, dev::DevError, server::ServerError};
+use crate::{
+    bench::BenchError, client::ClientError, dev::DevError, server::ServerError,
+    telemetry::TelemetryError,
+};
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +42,12 @@ pub enum CliError {
     /// Anything else, said in full.
     #[error("{0}")]
     Other(String),
+}
+
+impl From<TelemetryError> for CliError {
+    fn from(error: TelemetryError) -> Self {
+        Self::Usage(error.to_string())
+    }
 }
 
 impl CliError {

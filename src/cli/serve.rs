@@ -137,8 +137,7 @@ pub(super) async fn run(args: ServeArgs) -> Result<Outcome, CliError> {
         .otlp_endpoint
         .clone()
         .map(|endpoint| TraceSettings { endpoint, one_in: settings.trace_one_in });
-    let telemetry = telemetry::init(&settings.log, settings.log_format, traces.as_ref())
-        .map_err(|error| CliError::Usage(error.to_string()))?;
+    let telemetry = telemetry::init(&settings.log, settings.log_format, traces.as_ref())?;
     let open = (settings.auth == Auth::Anyone).then_some(("grpc", settings.grpc_addr));
     for (name, address) in open.into_iter().chain([("http", settings.http_addr)]) {
         if !address.ip().is_loopback() {
@@ -165,8 +164,7 @@ pub(super) async fn run(args: ServeArgs) -> Result<Outcome, CliError> {
 /// Starts to log; a filter that is not understood is a usage error.
 pub(super) fn start_logs(filter: &str, format: LogFormat) -> Result<(), CliError> {
     // Without spans there is nothing to flush.
-    let _telemetry = telemetry::init(filter, format, None)
-        .map_err(|error| CliError::Usage(error.to_string()))?;
+    let _telemetry = telemetry::init(filter, format, None)?;
     Ok(())
 }
 
@@ -179,8 +177,7 @@ fn change_logs_on_hangup(args: ServeArgs) -> Result<(), CliError> {
         while hangup.recv().await.is_some() {
             let changed = args.settings().and_then(|settings| {
                 let log = settings.log;
-                telemetry::set_log_filter(&log)
-                    .map_err(|error| CliError::Usage(error.to_string()))?;
+                telemetry::set_log_filter(&log)?;
                 Ok(log)
             });
             match changed {

@@ -1,6 +1,8 @@
 //! One account's state, as far as a batch of commands needs it, and the one
 //! way in which credits move.
 
+mod row;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
@@ -16,37 +18,11 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    ids::{AccountId, CreditType, LotId, OperationId, ProjectId, ReservationId},
+    ids::{CreditType, LotId, OperationId, ProjectId, ReservationId},
     planted::{self, Bug},
 };
 
-/// The account row: what no ledger entry shows.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Account {
-    /// Its id.
-    pub account_id: AccountId,
-    /// Moved on by every change of the row, and guards it.
-    pub version: i64,
-    /// For people.
-    pub display_name: String,
-    /// Where notifications are mailed; empty for nowhere.
-    pub billing_email: String,
-    /// True while suspended.
-    pub suspended: bool,
-    /// Why.
-    pub suspension_reason: String,
-    /// Reservations that are held without credits: of free kinds, or covered.
-    /// Those that hold credits are counted in their balance.
-    pub held_scans: i64,
-    /// The revision of its subscriptions: moves on with every change of one; 0
-    /// before the first.
-    pub subscriptions: i64,
-    /// When all its credits lapsed with its last subscription: lots made up to
-    /// then count as expired, also for what returns to them later.
-    pub lapse_time: Option<Timestamp>,
-    /// When it was created.
-    pub create_time: Timestamp,
-}
+pub use row::Account;
 
 /// Credits that came or went outside a scan, once per key.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -73,26 +73,10 @@ impl Fault {
         Self::Storm,
     ];
 
-    /// Those that the nemesis brings about; the others are the callers'.
-    pub const PLANNED: [Self; 17] = [
-        Self::Killed,
-        Self::KilledAfterCommit,
-        Self::Restarted,
-        Self::Paused,
-        Self::PausedInTransaction,
-        Self::Partition,
-        Self::Cut,
-        Self::Slow,
-        Self::CommitAnswerLost,
-        Self::CommitAnswerKept,
-        Self::Stopped,
-        Self::PostmasterKilled,
-        Self::FailedOver,
-        Self::BackendStopped,
-        Self::RowsLocked,
-        Self::Deadlock,
-        Self::Storm,
-    ];
+    /// Those that the nemesis brings about; the ones before are the callers'.
+    pub fn planned() -> Vec<Self> {
+        Self::ALL[Self::Killed as usize..].to_vec()
+    }
 }
 
 /// How often each fault has happened.

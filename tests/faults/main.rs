@@ -125,7 +125,7 @@ fn schedules_of_faults_lose_nothing_and_spend_nothing_twice() {
         length,
         deck: match halves.get(usize::try_from(n).unwrap()) {
             Some(half) if is_short => half.clone(),
-            _ => Fault::PLANNED.to_vec(),
+            _ => Fault::planned(),
         },
         all: is_short,
         program: program(),

@@ -6,10 +6,7 @@
 use std::{
     net::SocketAddr,
     path::PathBuf,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst},
-    },
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -59,10 +56,6 @@ struct Shared {
     /// The database's socket.
     target: Mutex<PathBuf>,
     trap: Mutex<Option<(Trap, mpsc::UnboundedSender<()>)>>,
-    /// Connections there have been.
-    connections: AtomicUsize,
-    /// COMMITs that went by.
-    commits: AtomicU64,
 }
 
 impl Proxy {
@@ -70,12 +63,7 @@ impl Proxy {
     pub async fn before(target: PathBuf) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let shared = Arc::new(Shared {
-            target: Mutex::new(target),
-            trap: Mutex::new(None),
-            connections: AtomicUsize::new(0),
-            commits: AtomicU64::new(0),
-        });
+        let shared = Arc::new(Shared { target: Mutex::new(target), trap: Mutex::new(None) });
         let (weather, cuts) = (watch::Sender::new(Weather::Fair), watch::Sender::new(0));
         let (seen, ends, common) = (weather.clone(), cuts.clone(), shared.clone());
         tokio::spawn(async move {
@@ -83,7 +71,6 @@ impl Proxy {
                 let _ = client.set_nodelay(true);
                 let (shared, weather, mut ends) =
                     (common.clone(), seen.subscribe(), ends.subscribe());
-                shared.connections.fetch_add(1, SeqCst);
                 tokio::spawn(async move {
                     tokio::select! {
                         () = serve(client, shared, weather) => {}
@@ -155,7 +142,6 @@ async fn ask(
         let commits = messages.commits_in(sent);
         pass(&mut weather).await;
         if commits {
-            shared.commits.fetch_add(1, SeqCst);
             let trap = shared.trap.lock().unwrap().take();
             if let Some((trap, sprung)) = trap {
                 if trap == Trap::Hold {

@@ -64,18 +64,7 @@ pub(super) struct Model {
 impl Model {
     pub(super) fn new() -> Self {
         Self {
-            account: Account {
-                account_id: account_id(),
-                version: 1,
-                display_name: String::new(),
-                billing_email: String::new(),
-                suspended: false,
-                suspension_reason: String::new(),
-                held_scans: 0,
-                subscriptions: 0,
-                lapse_time: None,
-                create_time: start(),
-            },
+            account: Account::new(account_id(), start()),
             balances: BTreeMap::new(),
             lots: BTreeMap::new(),
             reservations: BTreeMap::new(),

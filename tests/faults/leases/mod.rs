@@ -209,19 +209,7 @@ impl Model for Leases {
     type Action = Step;
 
     fn init_states(&self) -> Vec<World> {
-        let account = Account {
-            account_id: AccountId::new("a").unwrap(),
-            version: 1,
-            display_name: String::new(),
-            billing_email: String::new(),
-            suspended: false,
-            suspension_reason: String::new(),
-            held_scans: 0,
-            subscriptions: 0,
-            lapse_time: None,
-            create_time: time(0),
-        };
-        let mut stored = AccountState::new(account);
+        let mut stored = AccountState::new(Account::new(AccountId::new("a").unwrap(), time(0)));
         let grant = Action::Grant(Grant {
             key: (OperationKind::Grant, OperationId::new("g").unwrap()),
             source: LotSource::Grant,

@@ -7,10 +7,9 @@ use sqlx::{PgConnection, Row, postgres::PgRow, types::Json};
 use uuid::Uuid;
 
 use crate::{
-    bench::books::new_account,
     clock::Timestamp,
     domain::{
-        account::AccountState,
+        account::{Account, AccountState},
         credit::{Balance, Lot, LotPortion, LotSource},
         entry::Entry,
         reservation::{Reservation, ReservationState, Scan},
@@ -88,7 +87,7 @@ fn account(
     account_id: &AccountId,
     credit_type: &CreditType,
 ) -> Result<AccountState, sqlx::Error> {
-    let mut account = new_account(account_id.clone(), row.try_get("create_time")?);
+    let mut account = Account::new(account_id.clone(), row.try_get("create_time")?);
     account.version = row.try_get("version")?;
     account.suspended = row.try_get("suspended")?;
     account.suspension_reason = row.try_get("suspension_reason")?;
