@@ -1,11 +1,12 @@
 //! One server process, its network, and how it is doing.
 
 use std::{
+    collections::BTreeSet,
     net::SocketAddr,
     path::PathBuf,
     process::Stdio,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant},
@@ -47,10 +48,15 @@ pub struct Replica {
 }
 
 /// A port that is free now, and stays the replica's over its restarts: none of those
-/// that the system gives to whoever connects, which somebody could have by then.
+/// that the system gives to whoever connects, which somebody could have by then; and
+/// none that a schedule beside this one was given, whose replica may be down just now.
 async fn free() -> SocketAddr {
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
     loop {
         let port = rand::rng().random_range(12_000..32_000);
+        if !GIVEN.lock().unwrap().insert(port) {
+            continue;
+        }
         if let Ok(listener) = TcpListener::bind(("127.0.0.1", port)).await {
             return listener.local_addr().unwrap();
         }
