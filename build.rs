@@ -6,13 +6,14 @@ use std::{env, error::Error, fs, path::PathBuf};
 use protox::prost::Message;
 
 /// The contract's files, relative to `proto/`.
-const PROTOS: [&str; 6] = [
+const PROTOS: [&str; 7] = [
     "creditgate/v1/access.proto",
     "creditgate/v1/gate.proto",
     "creditgate/v1/ledger.proto",
     "creditgate/v1/billing.proto",
     "creditgate/v1/catalog.proto",
     "creditgate/v1/event.proto",
+    "creditgate/v1/delivery.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -26,7 +27,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         // Maps are shown and compared: a stable order costs nothing here.
         .btree_map(".")
         // A key must not show where a message is logged.
-        .skip_debug([".creditgate.v1.CreateKeyResponse", ".creditgate.v1.RotateKeyResponse"])
+        .skip_debug([
+            ".creditgate.v1.CreateKeyResponse",
+            ".creditgate.v1.RotateKeyResponse",
+            ".creditgate.v1.CreateEndpointResponse",
+            ".creditgate.v1.RotateEndpointSecretResponse",
+        ])
         .compile_fds(descriptors)?;
     Ok(())
 }

@@ -1,8 +1,9 @@
 //! Settings of the server: built-in values, then a TOML file, then the
 //! environment (`CREDITGATE_*`, and `DATABASE_URL`), then flags.
 
+mod secret;
+
 use std::{
-    fmt,
     net::SocketAddr,
     num::NonZeroU32,
     path::{Path, PathBuf},
@@ -15,36 +16,7 @@ use figment::{
 };
 use serde::{Deserialize, Serialize};
 
-/// A text that must not be shown: `Debug` and `Display` hide it.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Hides a text.
-    #[must_use]
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The text, where it is really needed.
-    #[must_use]
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[hidden]")
-    }
-}
-
-impl fmt::Display for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[hidden]")
-    }
-}
+pub use secret::Secret;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -163,6 +135,12 @@ pub struct Settings {
     pub otlp_endpoint: Option<String>,
     /// One call in so many is traced, unless its caller has decided.
     pub trace_one_in: NonZeroU32,
+    /// Endpoints of webhooks may be on this machine or its network, and without TLS.
+    pub webhook_private_addresses: bool,
+    /// Where mails are handed in, with user and password; none: no mail is sent.
+    pub smtp_url: Option<Secret>,
+    /// Who mails are from.
+    pub mail_from: Option<String>,
 }
 
 impl Default for Settings {
@@ -193,13 +171,16 @@ impl Default for Settings {
             log_format: LogFormat::Text,
             otlp_endpoint: None,
             trace_one_in: NonZeroU32::MIN.saturating_add(99),
+            webhook_private_addresses: false,
+            smtp_url: None,
+            mail_from: None,
         }
     }
 }
 
 /// The settings that the environment may give: `CREDITGATE_` and the name in
 /// capitals. Other variables of that prefix belong to other commands.
-const NAMES: [&str; 25] = [
+const NAMES: [&str; 28] = [
     "database_url",
     "grpc_addr",
     "http_addr",
@@ -225,6 +206,9 @@ const NAMES: [&str; 25] = [
     "log_format",
     "otlp_endpoint",
     "trace_one_in",
+    "webhook_private_addresses",
+    "smtp_url",
+    "mail_from",
 ];
 
 /// Settings that are not understood.

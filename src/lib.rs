@@ -18,14 +18,17 @@ pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod config;
+pub mod delivery;
 pub mod dev;
 pub mod domain;
+pub mod events;
 pub mod grpc;
 pub mod http;
 pub mod ids;
 pub mod import;
 pub mod ledger;
 pub mod paddle;
+pub mod parking;
 pub mod planted;
 pub mod server;
 pub mod store;
@@ -53,6 +56,20 @@ pub mod proto {
             f.debug_struct("RotateKeyResponse")
                 .field("key_id", &self.key_id)
                 .finish_non_exhaustive()
+        }
+    }
+
+    impl std::fmt::Debug for CreateEndpointResponse {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.debug_struct("CreateEndpointResponse")
+                .field("endpoint_id", &self.endpoint_id)
+                .finish_non_exhaustive()
+        }
+    }
+
+    impl std::fmt::Debug for RotateEndpointSecretResponse {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.debug_struct("RotateEndpointSecretResponse").finish_non_exhaustive()
         }
     }
 

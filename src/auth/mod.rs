@@ -8,6 +8,7 @@
 //! - [`scope`]: which call takes which scope, in one table;
 //! - [`keyring`]: all callers in memory, renewed every second, so that no call waits
 //!   for the database and a revoked key is refused within seconds everywhere;
+//! - [`standing`]: whether who was let in still would be, for calls that last;
 //! - [`access`]: callers are let in, and sent away.
 
 pub mod access;
@@ -17,6 +18,7 @@ pub mod key;
 pub mod keyring;
 pub mod principal;
 pub mod scope;
+pub mod standing;
 pub mod token;
 
 pub use access::{Access, AccessError};
@@ -25,5 +27,6 @@ pub use key::{ApiKey, KeyId};
 pub use keyring::{Caller, Denied, Keyring, Shown};
 pub use principal::{PeerNames, Principal};
 pub use scope::Scope;
+pub use standing::Standing;
 
 pub use crate::store::{api_keys::StoredKey, principals::StoredPrincipal};

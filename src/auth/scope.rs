@@ -47,7 +47,7 @@ pub fn scopes_of(path: &str) -> Option<&'static [Scope]> {
     let (service, method) = path.strip_prefix("/creditgate.v1.")?.split_once('/')?;
     Some(match (service, method) {
         ("GateService", "CheckEligibility") => &[Scheduler, Viewer],
-        ("GateService", "Reserve" | "BatchReserve" | "Extend") => &[Scheduler],
+        ("GateService", "Reserve" | "BatchReserve" | "Extend" | "WatchUnblocked") => &[Scheduler],
         ("GateService", "Commit" | "Release") => &[Scheduler, Reconciler],
         ("GateService", "GetReservation" | "ListReservations") => {
             &[Scheduler, Reconciler, Billing, Viewer]
@@ -77,6 +77,17 @@ pub fn scopes_of(path: &str) -> Option<&'static [Scope]> {
         ("BillingService", "ListTopUps") | ("EventService", "ListEvents" | "WatchEvents") => {
             &[Billing, Viewer]
         }
+        // Who is told of everything sees everything; what signs is shown once.
+        (
+            "DeliveryService",
+            "CreateEndpoint"
+            | "EnableEndpoint"
+            | "DisableEndpoint"
+            | "DeleteEndpoint"
+            | "RotateEndpointSecret"
+            | "ReplayDeliveries",
+        ) => &[],
+        ("DeliveryService", "ListEndpoints" | "ListDeliveries") => &[Billing, Viewer],
         ("CatalogService", "GetCatalog") => &[Scheduler, Reconciler, Billing, Viewer],
         _ => return None,
     })
@@ -93,7 +104,7 @@ pub fn is_of_one_account(path: &str) -> bool {
         return false;
     };
     match service {
-        "GateService" | "LedgerService" | "BillingService" => true,
+        "GateService" | "LedgerService" | "BillingService" | "EventService" => true,
         "AccountService" => matches!(method, "GetAccount" | "SetAccountSuspension"),
         "CatalogService" => method == "GetCatalog",
         _ => false,

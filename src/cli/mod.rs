@@ -13,7 +13,9 @@ mod connection;
 mod credits;
 mod dev;
 mod doctor;
+mod endpoint;
 mod error;
+mod events;
 mod format;
 mod health;
 mod import;
@@ -138,6 +140,12 @@ enum Command {
     Ledger(ledger::LedgerArgs),
     /// Show an account's lots of credits, in the order they will be spent.
     Lots(ledger::LotsArgs),
+    /// List what happened to an account, or watch what happens.
+    #[command(subcommand)]
+    Events(events::EventsCommand),
+    /// Send events to programs: webhooks, and what became of them.
+    #[command(subcommand)]
+    Endpoint(endpoint::EndpointCommand),
     /// Grant or revoke credits.
     #[command(subcommand)]
     Credits(credits::CreditsCommand),
@@ -226,6 +234,8 @@ fn execute(cli: Cli) -> Result<Outcome, CliError> {
             Command::Balance(args) => Box::pin(ledger::balance(&connection, &out, args)).await,
             Command::Ledger(args) => Box::pin(ledger::ledger(&connection, &out, args)).await,
             Command::Lots(args) => Box::pin(ledger::lots(&connection, &out, args)).await,
+            Command::Events(command) => Box::pin(events::run(&connection, &out, command)).await,
+            Command::Endpoint(command) => Box::pin(endpoint::run(&connection, &out, command)).await,
             Command::Credits(command) => Box::pin(credits::run(&connection, &out, command)).await,
             Command::Subscription(command) => {
                 Box::pin(subscription::run(&connection, &out, command)).await

@@ -51,6 +51,22 @@ impl Output {
             }
         }
     }
+
+    /// Prints one message of many on a line of its own.
+    ///
+    /// # Errors
+    /// Where stdout cannot be written to.
+    pub fn line<M: Message>(
+        &self,
+        name: &str,
+        message: &M,
+        text: impl FnOnce(&M) -> String,
+    ) -> Result<(), CliError> {
+        match self.format {
+            OutputFormat::Table => print(&text(message)),
+            OutputFormat::Json => print(&format!("{}\n", json::from_message(name, message)?)),
+        }
+    }
 }
 
 impl Output {

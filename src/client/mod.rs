@@ -35,6 +35,7 @@
 
 mod builder;
 mod error;
+mod events;
 mod gate;
 mod guard;
 mod retry;
@@ -49,6 +50,7 @@ use tonic::{
 
 pub use builder::ClientBuilder;
 pub use error::{ClientError, Exhausted, FieldViolation, Rejection};
+pub use events::EventStream;
 pub use gate::{Blocked, Eligibility, Held, Verdict};
 pub use guard::HeldReservation;
 pub use retry::RetryPolicy;

@@ -7,18 +7,24 @@ use crate::proto::{
     ApplyCatalogRequest, ApplyCatalogResponse, AssignProjectRequest, AssignProjectResponse,
     BeginTopUpRequest, BeginTopUpResponse, CancelSubscriptionRequest, CancelSubscriptionResponse,
     ChangePlanRequest, ChangePlanResponse, ConfirmTopUpRequest, ConfirmTopUpResponse,
-    CreateAccountRequest, CreateAccountResponse, FailTopUpRequest, FailTopUpResponse,
+    CreateAccountRequest, CreateAccountResponse, CreateEndpointRequest, CreateEndpointResponse,
+    DeleteEndpointRequest, DeleteEndpointResponse, DisableEndpointRequest, DisableEndpointResponse,
+    EnableEndpointRequest, EnableEndpointResponse, FailTopUpRequest, FailTopUpResponse,
     GetAccountRequest, GetAccountResponse, GetBalanceRequest, GetBalanceResponse,
     GetCatalogRequest, GetCatalogResponse, GrantCreditsRequest, GrantCreditsResponse,
     LinkProviderRequest, LinkProviderResponse, ListAccountsRequest, ListAccountsResponse,
-    ListLedgerEntriesRequest, ListLedgerEntriesResponse, ListLotsRequest, ListLotsResponse,
-    ListTopUpsRequest, ListTopUpsResponse, RenewSubscriptionRequest, RenewSubscriptionResponse,
-    ResumeSubscriptionRequest, ResumeSubscriptionResponse, RevokeCreditsRequest,
-    RevokeCreditsResponse, SetAccountSuspensionRequest, SetAccountSuspensionResponse,
+    ListDeliveriesRequest, ListDeliveriesResponse, ListEndpointsRequest, ListEndpointsResponse,
+    ListEventsRequest, ListEventsResponse, ListLedgerEntriesRequest, ListLedgerEntriesResponse,
+    ListLotsRequest, ListLotsResponse, ListTopUpsRequest, ListTopUpsResponse,
+    RenewSubscriptionRequest, RenewSubscriptionResponse, ReplayDeliveriesRequest,
+    ReplayDeliveriesResponse, ResumeSubscriptionRequest, ResumeSubscriptionResponse,
+    RevokeCreditsRequest, RevokeCreditsResponse, RotateEndpointSecretRequest,
+    RotateEndpointSecretResponse, SetAccountSuspensionRequest, SetAccountSuspensionResponse,
     StartSubscriptionRequest, StartSubscriptionResponse, UnassignProjectRequest,
     UnassignProjectResponse, VerifyLedgerRequest, VerifyLedgerResponse,
     account_service_client::AccountServiceClient, billing_service_client::BillingServiceClient,
-    catalog_service_client::CatalogServiceClient, ledger_service_client::LedgerServiceClient,
+    catalog_service_client::CatalogServiceClient, delivery_service_client::DeliveryServiceClient,
+    event_service_client::EventServiceClient, ledger_service_client::LedgerServiceClient,
 };
 
 /// One method of [`Client`] a call: its effect, name, request and response.
@@ -91,6 +97,30 @@ calls! { LedgerServiceClient:
     Reads list_ledger_entries(ListLedgerEntriesRequest) -> ListLedgerEntriesResponse;
     /// Recomputes an account's balances and hash chain from its entries.
     Reads verify_ledger(VerifyLedgerRequest) -> VerifyLedgerResponse;
+}
+
+calls! { EventServiceClient:
+    /// Lists an account's events, the newest first.
+    Reads list_events(ListEventsRequest) -> ListEventsResponse;
+}
+
+calls! { DeliveryServiceClient:
+    /// Adds an endpoint. A retry whose first answer was lost adds another: list them.
+    Changes create_endpoint(CreateEndpointRequest) -> CreateEndpointResponse;
+    /// Lists the endpoints, by id.
+    Reads list_endpoints(ListEndpointsRequest) -> ListEndpointsResponse;
+    /// Sends to an endpoint again, what waits for it first.
+    Changes enable_endpoint(EnableEndpointRequest) -> EnableEndpointResponse;
+    /// Sends nothing more to an endpoint.
+    Changes disable_endpoint(DisableEndpointRequest) -> DisableEndpointResponse;
+    /// Removes an endpoint for good.
+    Changes delete_endpoint(DeleteEndpointRequest) -> DeleteEndpointResponse;
+    /// Signs with a new secret, and for a day with the old one as well.
+    Changes rotate_endpoint_secret(RotateEndpointSecretRequest) -> RotateEndpointSecretResponse;
+    /// Lists what was sent to an endpoint, or waits, the newest first.
+    Reads list_deliveries(ListDeliveriesRequest) -> ListDeliveriesResponse;
+    /// Sends again what was sent, or has failed.
+    Changes replay_deliveries(ReplayDeliveriesRequest) -> ReplayDeliveriesResponse;
 }
 
 calls! { CatalogServiceClient:

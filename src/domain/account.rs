@@ -11,6 +11,7 @@ use super::{
     command::{OperationKey, Refusal},
     credit::{Balance, Lot, LotPortion, take},
     entry::{Entry, EntryKind, HASH_VERSION},
+    event::EventKind,
     payment::{KnownAdjustment, Purchase, TopUp},
     reservation::Reservation,
     subscription::Subscription,
@@ -50,20 +51,23 @@ pub struct Operation {
 pub struct Notice {
     /// What makes it unique within the account, such as `unbilled:RESERVATION`.
     pub key: String,
-    /// What happened: a number of the wire's `EventKind`.
-    pub kind: i16,
+    /// What happened.
+    pub kind: EventKind,
     /// The type of credits.
     pub credit_type: Option<CreditType>,
     /// How many.
     pub credits: i64,
     /// The reservation, top-up or subscription in question.
     pub subject: String,
+    /// For people, where kind and numbers do not say it all; else empty.
+    pub detail: String,
+    /// The entry of the ledger that it is about, where it is about one.
+    pub sequence: Option<i64>,
+    /// Available at that time, where a balance is in question.
+    pub available: Option<i64>,
     /// When.
     pub create_time: Timestamp,
 }
-
-/// The number of the wire's `EVENT_KIND_UNBILLED_SCAN`.
-pub const NOTICE_UNBILLED_SCAN: i16 = 10;
 
 /// Which reservations are looked for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -213,6 +213,13 @@ impl Policy {
             .map_or_else(|| cause.restores_by_default(), |policy| policy.restores)
     }
 
+    /// The balance, running scans included, at which its owner is warned; 0 for
+    /// no warning.
+    #[must_use]
+    pub fn low_balance(&self) -> i64 {
+        self.low_balance.unwrap_or(DEFAULT_LOW_BALANCE)
+    }
+
     /// How long credits last that return to a lot which has expired meanwhile.
     #[must_use]
     pub fn restored_credit_lifetime(&self) -> TimeDelta {

@@ -10,7 +10,7 @@ use super::{
     entry::EntryKind,
     grants, report,
     reservation::{Reservation, ReservationState},
-    settle, subscribe, top_up,
+    settle, subscribe, telling, top_up,
     verdict::Verdict,
 };
 use crate::planted::{self, Bug};
@@ -28,13 +28,15 @@ pub fn decide_all<'c>(
     commands: impl Iterator<Item = &'c Command>,
     context: &Context<'_>,
 ) -> Result<Vec<Result<Outcome, Refusal>>, Missing> {
-    commands
+    let answers = commands
         .map(|command| match decide(state, command, context) {
             Ok(outcome) => Ok(Ok(outcome)),
             Err(Halt::Refused(refusal)) => Ok(Err(refusal)),
             Err(Halt::Missing(missing)) => Err(missing),
         })
-        .collect()
+        .collect();
+    telling::tell(state, context);
+    answers
 }
 
 /// Decides one command. What is due on the account is applied first, whatever
@@ -98,7 +100,7 @@ pub fn decide(
             subscribe::cancel(state, context, subscription_id.as_ref(), *immediately)
         }
         Action::ResumeSubscription { subscription_id } => {
-            subscribe::resume(state, subscription_id.as_ref())
+            subscribe::resume(state, context, subscription_id.as_ref())
         }
         Action::ImportSubscription(subscription) => subscribe::import(state, context, subscription),
         Action::BeginTopUp(request) => top_up::begin(state, context, request),

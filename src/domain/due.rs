@@ -37,7 +37,7 @@ pub fn apply(state: &mut AccountState, context: &Context<'_>) -> Result<(), Miss
         let mut subscription = state.subscriptions[index].clone();
         if subscription.ends_at().is_some() {
             subscription.end(time);
-            state.put_subscription(subscription);
+            state.change_subscription(subscription, context.now);
             lapse::after_end(state, context);
         } else {
             subscription.period_start_time = time;

@@ -19,6 +19,7 @@ pub mod decide;
 pub mod due;
 pub mod eligibility;
 pub mod entry;
+pub mod event;
 pub mod grants;
 pub mod head;
 mod lapse;
@@ -32,6 +33,7 @@ pub mod returns;
 pub mod settle;
 pub mod subscribe;
 pub mod subscription;
+mod telling;
 pub mod top_up;
 pub mod verdict;
 

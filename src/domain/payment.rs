@@ -11,9 +11,6 @@ use crate::{
     ids::{CreditType, LotId, OperationId},
 };
 
-/// The number of the wire's `EVENT_KIND_PAYMENT_REVERSED`.
-pub const NOTICE_PAYMENT_REVERSED: i16 = 9;
-
 /// Where a top-up stands. The numbers are the wire's and the database's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(i16)]

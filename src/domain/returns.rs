@@ -11,6 +11,9 @@ use super::{
 };
 use crate::ids::{CreditType, LotId};
 
+/// The reference of what is taken as soon as it returns, since its purchase was reversed.
+pub const OWED: &str = "owed to a reversed purchase";
+
 /// Returns `portions` by an entry of `kind` (RESTORE, LEASE_EXPIRE or REFUND).
 ///
 /// - What a reversed purchase still lacks (`unrecovered`) is revoked at once, also
@@ -72,7 +75,7 @@ pub fn give_back(
 
     let mut entries = vec![state.post(credit_type, kind, returned, cause, context.now)];
     if !revoked.is_empty() {
-        let cause = Cause { reference: "owed to a reversed purchase", ..cause };
+        let cause = Cause { reference: OWED, ..cause };
         entries.push(state.post(credit_type, EntryKind::Revoke, revoked, cause, context.now));
     }
     if !expired.is_empty() {

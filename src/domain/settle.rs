@@ -11,12 +11,13 @@
 use chrono::TimeDelta;
 
 use super::{
-    account::{AccountState, Cause, Halt, NOTICE_UNBILLED_SCAN, Notice},
+    account::{AccountState, Cause, Halt, Notice},
     catalog::DEFAULT_MAX_LEASE,
     command::{Outcome, Refusal},
     context::Context,
     credit::split,
     entry::EntryKind,
+    event::EventKind,
     reservation::{Disposition, ReleaseCause, Reservation, ReservationState},
     returns::give_back,
 };
@@ -24,6 +25,9 @@ use crate::{
     ids::ReservationId,
     planted::{self, Bug},
 };
+
+/// The reference of what returns because less was spent than was held.
+pub const UNSPENT: &str = "unspent";
 
 fn find(state: &AccountState, id: &ReservationId) -> Result<Reservation, Refusal> {
     state
@@ -213,7 +217,7 @@ fn consume(
         let sequence = state.post(&credit_type, kind, spent.clone(), origin, now);
         reservation.entries.push(sequence);
         if !rest.is_empty() && !planted::has(Bug::UnspentLost) {
-            let origin = Cause { reference: "unspent", ..origin };
+            let origin = Cause { reference: UNSPENT, ..origin };
             let kind = EntryKind::Restore;
             let made = give_back(state, context, &credit_type, kind, &rest, false, origin);
             reservation.entries.extend(made);
@@ -244,7 +248,7 @@ fn consume_late(
     {
         let available = state.balance(&credit_type).available;
         if available < credits && !planted::has(Bug::LateCommitUnchecked) {
-            let notice = unbilled(&reservation, credits, context);
+            let notice = unbilled(&reservation, credits, available, context);
             // Told once, however often a batch tries.
             if state.notices.iter().all(|told| told.key != notice.key) {
                 state.notices.push(notice);
@@ -309,13 +313,21 @@ fn return_all(
     reservation.entries.extend(made);
 }
 
-fn unbilled(reservation: &Reservation, credits: i64, context: &Context<'_>) -> Notice {
+fn unbilled(
+    reservation: &Reservation,
+    credits: i64,
+    available: i64,
+    context: &Context<'_>,
+) -> Notice {
     Notice {
         key: format!("unbilled:{}", reservation.reservation_id),
-        kind: NOTICE_UNBILLED_SCAN,
+        kind: EventKind::UnbilledScan,
         credit_type: reservation.credit_type.clone(),
         credits,
         subject: reservation.reservation_id.to_string(),
+        detail: String::new(),
+        sequence: None,
+        available: Some(available),
         create_time: context.now,
     }
 }

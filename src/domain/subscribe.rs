@@ -208,7 +208,8 @@ pub(super) fn change_plan(
 ) -> Result<Outcome, Halt> {
     let subscription = live_manual(state, id)?;
     known_plan(context, plan)?;
-    Ok(change(state, &subscription, Subscription { plan: plan.clone(), ..subscription.clone() }))
+    let changed = Subscription { plan: plan.clone(), ..subscription.clone() };
+    Ok(change(state, context, &subscription, changed))
 }
 
 /// Ends it with its period, or now.
@@ -226,7 +227,7 @@ pub(super) fn cancel(
     if immediately {
         changed.end(context.now);
     }
-    let outcome = change(state, &subscription, changed);
+    let outcome = change(state, context, &subscription, changed);
     if immediately {
         lapse::after_end(state, context);
     }
@@ -236,11 +237,12 @@ pub(super) fn cancel(
 /// Takes a scheduled cancellation back.
 pub(super) fn resume(
     state: &mut AccountState,
+    context: &Context<'_>,
     id: Option<&SubscriptionId>,
 ) -> Result<Outcome, Halt> {
     let subscription = live_manual(state, id)?;
     let changed = Subscription { cancel_at_period_end: false, ..subscription.clone() };
-    Ok(change(state, &subscription, changed))
+    Ok(change(state, context, &subscription, changed))
 }
 
 /// Takes a subscription over as it stands, once. Grants nothing: its credits are
@@ -326,9 +328,14 @@ pub(super) fn bring_allowance(
 }
 
 /// Keeps a change, where there is one.
-fn change(state: &mut AccountState, old: &Subscription, new: Subscription) -> Outcome {
+fn change(
+    state: &mut AccountState,
+    context: &Context<'_>,
+    old: &Subscription,
+    new: Subscription,
+) -> Outcome {
     if *old != new {
-        state.put_subscription(new.clone());
+        state.change_subscription(new.clone(), context.now);
     }
     Outcome::SubscriptionChanged { subscription: new }
 }

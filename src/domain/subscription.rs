@@ -6,6 +6,7 @@ use super::{
     account::AccountState,
     catalog::{Catalog, ScanKind},
     command::PROVIDER_MANUAL,
+    telling,
 };
 use crate::{
     clock::Timestamp,
@@ -171,7 +172,15 @@ impl AccountState {
         self.subscriptions.iter().find(|known| known.subscription_id == *id)
     }
 
-    /// Keeps a new or changed subscription.
+    /// Keeps a subscription that has changed, and notes what is worth telling of it.
+    pub fn change_subscription(&mut self, subscription: Subscription, now: Timestamp) {
+        let known = self.subscription(&subscription.subscription_id);
+        let notice = telling::ending(known, &subscription, now);
+        self.notices.extend(notice);
+        self.put_subscription(subscription);
+    }
+
+    /// Keeps a subscription.
     pub fn put_subscription(&mut self, subscription: Subscription) {
         self.account.subscriptions += 1;
         let id = &subscription.subscription_id;

@@ -6,13 +6,16 @@ use tonic::{Request, Response, Status};
 use super::{
     MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES, actor,
     decode::{self, Invalid},
-    encode, seen,
+    encode,
+    lasting::{self, Lasting, Source},
+    seen,
 };
 use crate::{
     auth::Denied,
     domain::command::{Command, Outcome},
     ids::AccountId,
     ledger::{Ledger, LedgerError, ReservationKey},
+    parking::{Parked, Parking},
     proto::{
         self, BatchReserveResult,
         batch_reserve_result::Result as ItemResult,
@@ -24,6 +27,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct GateApi {
     ledger: Ledger,
+    parking: Parking,
     /// Counts what Reserve usually gives, and CheckEligibility.
     held: Counter,
     eligible: Counter,
@@ -32,8 +36,9 @@ pub struct GateApi {
 impl GateApi {
     /// A gate before this ledger.
     #[must_use]
-    pub fn new(ledger: Ledger) -> Self {
-        Self { ledger, held: counter("reserve", "HELD"), eligible: counter("check", "ELIGIBLE") }
+    pub fn new(ledger: Ledger, parking: Parking) -> Self {
+        let (held, eligible) = (counter("reserve", "HELD"), counter("check", "ELIGIBLE"));
+        Self { ledger, parking, held, eligible }
     }
 
     /// The service to be routed to.
@@ -69,6 +74,20 @@ fn counter(asked: &'static str, verdict: &'static str) -> Counter {
 
 #[tonic::async_trait]
 impl GateService for GateApi {
+    type WatchUnblockedStream = Lasting<proto::WatchUnblockedResponse>;
+
+    async fn watch_unblocked(
+        &self,
+        request: Request<proto::WatchUnblockedRequest>,
+    ) -> Result<Response<Self::WatchUnblockedStream>, Status> {
+        let (ledger, standing) = (self.ledger(&request), lasting::standing(&request));
+        let actor = actor(&request);
+        let scan = request.into_inner().scan;
+        let command = decode::check(proto::CheckEligibilityRequest { scan }, actor)?;
+        let parked = self.parking.park(&ledger, command).await?;
+        Ok(lasting::stream(parked, standing, self.parking.ending()))
+    }
+
     async fn check_eligibility(
         &self,
         request: Request<proto::CheckEligibilityRequest>,
@@ -217,4 +236,20 @@ fn set_aside(items: Vec<Result<Command, Invalid>>) -> (Vec<Command>, Vec<Place>)
         })
         .collect();
     (commands, places)
+}
+
+impl Source for Parked {
+    type Message = proto::WatchUnblockedResponse;
+
+    fn alive(&self) -> proto::WatchUnblockedResponse {
+        proto::WatchUnblockedResponse { verdict: None }
+    }
+
+    async fn next(&mut self) -> Option<Result<proto::WatchUnblockedResponse, Status>> {
+        let verdict = Parked::next(self).await?;
+        let encoded = verdict.and_then(|outcome| encode::check(self.account_id(), outcome));
+        let message =
+            encoded.map(|verdict| proto::WatchUnblockedResponse { verdict: Some(verdict) });
+        Some(message.map_err(Status::from))
+    }
 }

@@ -13,11 +13,13 @@ use tonic::{
 };
 use tower::{Layer, Service};
 
-use crate::auth::{Keyring, PeerNames, Shown};
+use crate::auth::{Keyring, PeerNames, Shown, Standing};
 
 /// The contract's calls; health and reflection, which tell nothing of accounts,
 /// are everybody's.
 const GUARDED: &str = "/creditgate.";
+/// Calls that last, and whose caller has to be asked again.
+const LASTING: &str = "/Watch";
 /// Who a connection without a certificate says that it is.
 static NOBODY: PeerNames = PeerNames(Vec::new());
 
@@ -73,9 +75,16 @@ where
             let authorization = header.map(|value| value.to_str().unwrap_or_default());
             let peer = request.extensions().get::<Arc<PeerNames>>();
             let peer = peer.map_or(&NOBODY, Arc::as_ref);
-            match keyring.admit(Shown { authorization, peer }, path) {
+            let shown = Shown { authorization, peer };
+            match keyring.admit(shown, path) {
                 Ok(caller) => {
-                    request.extensions_mut().insert(caller);
+                    let lasts = path.contains(LASTING);
+                    let standing = lasts.then(|| Standing::new(keyring.clone(), shown, path));
+                    let extensions = request.extensions_mut();
+                    extensions.insert(caller);
+                    if let Some(standing) = standing {
+                        extensions.insert(standing);
+                    }
                 }
                 Err(denied) => {
                     metrics::counter!("creditgate_calls_denied_total", "reason" => denied.name())

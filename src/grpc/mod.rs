@@ -11,9 +11,12 @@ mod actor;
 mod billing;
 mod catalog;
 mod decode;
+mod delivery;
 mod encode;
+mod events;
 mod gate;
 mod guard;
+mod lasting;
 mod ledger;
 mod observe;
 mod page;
@@ -27,6 +30,8 @@ pub use accounts::AccountApi;
 pub use actor::{actor, seen};
 pub use billing::BillingApi;
 pub use catalog::CatalogApi;
+pub use delivery::DeliveryApi;
+pub use events::EventApi;
 pub use gate::GateApi;
 pub use guard::{Guard, GuardLayer};
 pub use ledger::LedgerApi;
@@ -38,10 +43,14 @@ use tonic::{server::NamedService, service::Routes};
 use crate::{
     auth::Access,
     billing::Billing,
+    delivery::Endpoints,
+    events::Events,
     ledger::Ledger,
+    parking::Parking,
     proto::{
         access_service_server::AccessServiceServer, account_service_server::AccountServiceServer,
         billing_service_server::BillingServiceServer, catalog_service_server::CatalogServiceServer,
+        delivery_service_server::DeliveryServiceServer, event_service_server::EventServiceServer,
         gate_service_server::GateServiceServer, ledger_service_server::LedgerServiceServer,
     },
 };
@@ -53,20 +62,41 @@ pub const MAX_REQUEST_BYTES: usize = 4 << 20;
 pub const MAX_RESPONSE_BYTES: usize = 4 << 20;
 
 /// The full names of the services, as health reports them.
-pub const SERVICE_NAMES: [&str; 6] = [
+pub const SERVICE_NAMES: [&str; 8] = [
     <GateServiceServer<GateApi> as NamedService>::NAME,
     <LedgerServiceServer<LedgerApi> as NamedService>::NAME,
     <AccountServiceServer<AccountApi> as NamedService>::NAME,
     <BillingServiceServer<BillingApi> as NamedService>::NAME,
     <CatalogServiceServer<CatalogApi> as NamedService>::NAME,
     <AccessServiceServer<AccessApi> as NamedService>::NAME,
+    <EventServiceServer<EventApi> as NamedService>::NAME,
+    <DeliveryServiceServer<DeliveryApi> as NamedService>::NAME,
 ];
+
+/// What the services stand on.
+#[derive(Debug, Clone)]
+pub struct Parts {
+    /// The only door to credits.
+    pub ledger: Ledger,
+    /// Accounts, subscriptions, purchases, the catalog.
+    pub billing: Billing,
+    /// Who may call.
+    pub access: Access,
+    /// What happened.
+    pub events: Events,
+    /// Who is told of it.
+    pub endpoints: Endpoints,
+}
 
 /// All services.
 #[must_use]
-pub fn routes(ledger: Ledger, billing: Billing, access: Access) -> Routes {
-    Routes::new(GateApi::new(ledger.clone()).into_server())
+pub fn routes(parts: Parts) -> Routes {
+    let Parts { ledger, billing, access, events, endpoints } = parts;
+    let parking = Parking::new(ledger.clone(), events.clone());
+    Routes::new(GateApi::new(ledger.clone(), parking).into_server())
         .add_service(LedgerApi::new(ledger.clone()).into_server())
+        .add_service(EventApi::new(ledger.clone(), events).into_server())
+        .add_service(DeliveryApi::new(endpoints).into_server())
         .add_service(BillingApi::new(ledger, billing.clone()).into_server())
         .add_service(AccountApi::new(billing.clone()).into_server())
         .add_service(CatalogApi::new(billing).into_server())

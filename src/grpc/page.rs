@@ -14,14 +14,16 @@ use super::decode::{Invalid, time_in_range};
 use crate::{
     billing::TopUpKey,
     clock::Timestamp,
+    domain::event::EventPlace,
     ids::{AccountId, CreditType, LotId, OperationId, ReservationId},
     ledger::{LotKey, ReservationKey},
 };
 
 const VERSION: u8 = 1;
 const HASH_BYTES: usize = 8;
-/// Longer than any token that is made: the largest key has an id of 256 bytes.
-const MAX_TOKEN_BYTES: usize = 400;
+/// Longer than any token that is made: the largest key has an id of 256 bytes, with
+/// a word before and a time behind it.
+const MAX_TOKEN_BYTES: usize = 600;
 /// A page ends early where its items would fill a response: a caller gets on,
 /// whatever the items' size.
 const MAX_PAGE_BYTES: usize = super::MAX_RESPONSE_BYTES - (64 << 10);
@@ -176,6 +178,17 @@ fn write_text(bytes: &mut Vec<u8>, text: &str) {
     bytes.extend(text.as_bytes());
 }
 
+/// Of what is numbered.
+impl Key for i64 {
+    fn write(&self, bytes: &mut Vec<u8>) {
+        bytes.extend(self.to_be_bytes());
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        reader.number()
+    }
+}
+
 impl Key for AccountId {
     fn write(&self, bytes: &mut Vec<u8>) {
         write_text(bytes, self.as_str());
@@ -238,6 +251,28 @@ impl Key for TopUpKey {
         let length = u16::from_be_bytes(reader.array()?);
         let top_up_id = OperationId::new(reader.text_of(length.into())?).ok()?;
         Some(Self { create_time, top_up_id })
+    }
+}
+
+impl Key for EventPlace {
+    fn write(&self, bytes: &mut Vec<u8>) {
+        write_time(bytes, self.time);
+        write_text(bytes, &self.credit_type);
+        bytes.extend(self.sequence.to_be_bytes());
+        // A notice's key holds an id of up to 256 bytes, and more.
+        let length = u16::try_from(self.notice_key.len()).unwrap_or(u16::MAX);
+        bytes.extend(length.to_be_bytes());
+        bytes.extend(self.notice_key.as_bytes());
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let (time, credit_type) = (reader.time()?, reader.text()?.to_owned());
+        let sequence = reader.number()?;
+        let length = u16::from_be_bytes(reader.array()?);
+        let notice_key = reader.text_of(length.into())?.to_owned();
+        // The database takes no zero byte.
+        let is_text = !credit_type.contains('\0') && !notice_key.contains('\0');
+        is_text.then_some(Self { time, credit_type, sequence, notice_key })
     }
 }
 

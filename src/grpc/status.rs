@@ -16,7 +16,9 @@ use super::decode::Invalid;
 use crate::{
     auth::{AccessError, Denied},
     billing::BillingError,
+    delivery::DeliveryError,
     domain::catalog_check::Violation,
+    events::WatchError,
     ids::PlanName,
     ledger::LedgerError,
     proto,
@@ -97,6 +99,39 @@ impl From<&LedgerError> for Problem {
             }
             // What went wrong is in the log: it helps no caller.
             LedgerError::Internal => Self::new(Code::Internal, "INTERNAL", "internal error"),
+        }
+    }
+}
+
+impl From<&WatchError> for Problem {
+    fn from(error: &WatchError) -> Self {
+        let words = error.to_string();
+        match error {
+            WatchError::Ledger(error) => error.into(),
+            WatchError::OtherList => {
+                let message = format!("{words}: watch that account with it");
+                Self::new(Code::InvalidArgument, "CURSOR_OF_OTHER_LIST", message)
+                    .field("after_cursor")
+            }
+            WatchError::Ahead => {
+                Self::new(Code::OutOfRange, "CURSOR_AHEAD", words).field("after_cursor")
+            }
+        }
+    }
+}
+
+impl From<&DeliveryError> for Problem {
+    fn from(error: &DeliveryError) -> Self {
+        match error {
+            DeliveryError::Ledger(error) => error.into(),
+            DeliveryError::Url(_) => {
+                Self::new(Code::InvalidArgument, "ENDPOINT_URL_INVALID", error.to_string())
+                    .field("url")
+            }
+            DeliveryError::NotFound(endpoint_id) => {
+                Self::new(Code::NotFound, "ENDPOINT_NOT_FOUND", error.to_string())
+                    .with("endpoint_id", endpoint_id)
+            }
         }
     }
 }
@@ -259,7 +294,7 @@ macro_rules! into_status {
         }
     )*};
 }
-into_status!(LedgerError, BillingError, Denied, Invalid);
+into_status!(LedgerError, BillingError, Denied, Invalid, WatchError, DeliveryError);
 
 impl From<Problem> for proto::ItemError {
     fn from(problem: Problem) -> Self {

@@ -23,6 +23,7 @@ use super::{
     LedgerError,
     attempt::{Answer, Locking, attempt},
     queue::{MAX_BATCH, Queued},
+    touched::Touched,
 };
 use crate::{
     clock::Clock,
@@ -67,6 +68,7 @@ pub(super) struct Lane {
     cell: Cell,
     mode: Mode,
     clock: Clock,
+    touched: Arc<Touched>,
     queue: mpsc::Receiver<Queued>,
     connection: Option<LaneConnection>,
     /// The catalog as this lane read it last: good while its revision is the
@@ -77,9 +79,15 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    pub(super) fn new(cell: Cell, mode: Mode, clock: Clock, queue: mpsc::Receiver<Queued>) -> Self {
+    pub(super) fn new(
+        cell: Cell,
+        mode: Mode,
+        clock: Clock,
+        touched: Arc<Touched>,
+        queue: mpsc::Receiver<Queued>,
+    ) -> Self {
         let catalog = Arc::new(RevisedCatalog { revision: 0, catalog: Catalog::default() });
-        Self { cell, mode, clock, queue, connection: None, catalog, parked: Vec::new() }
+        Self { cell, mode, clock, touched, queue, connection: None, catalog, parked: Vec::new() }
     }
 
     /// Works until the queue is closed and empty.
@@ -257,6 +265,9 @@ impl Lane {
 
     /// Answers after COMMIT; parks the commands of locked accounts.
     fn answer(&mut self, batch: Vec<Queued>, answers: Vec<Answer>) {
+        if self.mode == Mode::Write {
+            self.touched.tell(batch.iter().map(|queued| &queued.command.account_id));
+        }
         for (mut queued, answer) in batch.into_iter().zip(answers) {
             match answer {
                 Some(answer) => queued.answer(answer.map_err(LedgerError::Refused)),

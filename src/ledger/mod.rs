@@ -14,6 +14,7 @@ mod lane;
 pub mod queue;
 mod reads;
 pub(crate) use reads::{WORK_LIMIT, detached, within};
+mod touched;
 pub mod verify;
 
 use std::{
@@ -26,7 +27,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// What lists are asked by, and where their pages end.
-pub use crate::store::queries::{EntryQuery, LotKey, LotQuery, ReservationKey, ReservationQuery};
+pub use crate::store::queries::{
+    EntryQuery, EventQuery, LotKey, LotQuery, ReservationKey, ReservationQuery,
+};
 use crate::{
     clock::Clock,
     domain::command::{Action, Command, Outcome, Refusal},
@@ -34,6 +37,8 @@ use crate::{
     store::{Cell, CellId, Database, StoreError},
 };
 use queue::Queued;
+pub use touched::Changes;
+use touched::Touched;
 pub use verify::VerifyReport;
 
 /// Why a command or a read gave no outcome.
@@ -114,6 +119,7 @@ struct Inner {
     /// learnt once holds; that it exists is decided in the cell.
     directory: RwLock<HashMap<AccountId, CellId>>,
     clock: Clock,
+    touched: Arc<Touched>,
     closing: CancellationToken,
     tasks: TaskTracker,
 }
@@ -149,11 +155,13 @@ impl Ledger {
     pub fn start(database: Database, cells: Vec<Cell>, options: &LedgerOptions) -> Self {
         let closing = CancellationToken::new();
         let tasks = TaskTracker::new();
+        let touched = Arc::new(Touched::default());
         let start = |cell: &Cell, mode: lane::Mode, count: usize| {
             (0..count.max(1))
                 .map(|_| {
                     let (sender, receiver) = mpsc::channel(options.queue.max(1));
-                    let lane = lane::Lane::new(cell.clone(), mode, options.clock.clone(), receiver);
+                    let (clock, told) = (options.clock.clone(), Arc::clone(&touched));
+                    let lane = lane::Lane::new(cell.clone(), mode, clock, told, receiver);
                     tasks.spawn(lane.run(closing.clone()));
                     sender
                 })
@@ -173,6 +181,7 @@ impl Ledger {
             cells,
             directory: RwLock::default(),
             clock: options.clock.clone(),
+            touched,
             closing,
             tasks,
         });
@@ -295,6 +304,12 @@ impl Ledger {
         for (lane, waiting) in sums {
             metrics::gauge!("creditgate_queue_commands", "lane" => lane).set(waiting as f64);
         }
+    }
+
+    /// Hears of an account's changes by commands of this process.
+    #[must_use]
+    pub fn changes_of(&self, account_id: &AccountId) -> Changes {
+        self.inner.touched.listen(account_id)
     }
 
     /// The cells.

@@ -11,12 +11,13 @@ use crate::{
         command::Refusal,
         credit::{Balance, Lot},
         entry::Entry,
+        event::Event,
         reservation::Reservation,
     },
     ids::{AccountId, CreditType, ReservationId},
     store::{
         Cell, StoreError,
-        queries::{EntryQuery, LotQuery, ReservationQuery},
+        queries::{EntryQuery, EventQuery, LotQuery, ReservationQuery},
     },
 };
 
@@ -69,6 +70,17 @@ impl Ledger {
             true => Ok(()),
             false => Err(Refusal::AccountNotFound { account_id: account_id.clone() }.into()),
         }
+    }
+
+    /// The cell of an account that exists.
+    ///
+    /// # Errors
+    ///
+    /// It does not, or the database is away.
+    pub(crate) async fn cell_with(&self, account_id: &AccountId) -> Result<Cell, LedgerError> {
+        let cell = self.cell_of(account_id).await?;
+        self.expect_account(cell.clone(), account_id).await?;
+        Ok(cell)
     }
 
     /// One reservation.
@@ -186,6 +198,22 @@ impl Ledger {
         let cell = self.cell_of(&account_id).await?;
         let reader = cell.clone();
         let page = detached(async move { reader.entries(&query).await }).await?;
+        if page.is_empty() {
+            self.expect_account(cell, &account_id).await?;
+        }
+        Ok(page)
+    }
+
+    /// A page of an account's events.
+    ///
+    /// # Errors
+    ///
+    /// The account does not exist, or the database is away.
+    pub async fn events(&self, query: EventQuery) -> Result<Vec<Event>, LedgerError> {
+        let account_id = query.account_id.clone();
+        let cell = self.cell_of(&account_id).await?;
+        let reader = cell.clone();
+        let page = detached(async move { reader.account_events(&query).await }).await?;
         if page.is_empty() {
             self.expect_account(cell, &account_id).await?;
         }

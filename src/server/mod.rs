@@ -8,6 +8,7 @@ pub mod doctor;
 pub mod import;
 mod inbox;
 mod maintenance;
+mod prepare;
 mod ready;
 mod start_checks;
 mod tls;
@@ -17,11 +18,7 @@ pub use inbox::{Replay, Replayed, inbox_events, replay};
 pub use maintenance::{Audit, audit, migrate};
 pub use tls::TlsError;
 
-use std::{
-    net::SocketAddr,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{net::TcpListener, task::JoinHandle, time};
@@ -29,18 +26,20 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 
 use self::{
+    prepare::{issuer, listen, verifier, wait_for},
     ready::{end_watches, set_serving, watch_database},
     tls::Certificate,
 };
 use crate::{
-    auth::{Access, AccessError, Issuer, IssuerError, IssuerSettings, Keyring},
+    auth::{Access, AccessError, Issuer, IssuerError, Keyring},
     billing::{Billing, Inbox},
     clock::Clock,
-    config::{Auth, ConfigError, Secret, Settings, Tokens},
+    config::{Auth, ConfigError, Settings},
+    delivery::{self, Endpoints, sender::Sender},
+    events::Events,
     grpc,
     http::{self, Readiness, webhooks::Webhooks},
     ledger::{Ledger, LedgerOptions},
-    paddle::signature::Verifier,
     proto,
     store::{Database, StoreError},
     telemetry, workers,
@@ -208,54 +207,6 @@ pub async fn start(
     Ok(Running { grpc_addr, http_addr, task })
 }
 
-/// Whose tokens are taken.
-fn issuer(tokens: Tokens<'_>) -> Result<Arc<Issuer>, IssuerError> {
-    let Tokens { issuer, audience, keys } = tokens;
-    let settings = IssuerSettings {
-        issuer: issuer.to_owned(),
-        audience: audience.to_owned(),
-        keys: keys.map(ToOwned::to_owned),
-    };
-    Issuer::new(settings).map(Arc::new)
-}
-
-/// Who is believed to be Paddle; nobody where no secret is set.
-fn verifier(settings: &Settings) -> Result<Option<Verifier>, ConfigError> {
-    let secrets = settings.paddle_secrets()?;
-    let (tolerance, skew) = (settings.paddle_tolerance_seconds, settings.paddle_skew_seconds);
-    let verifier = || Verifier::new(secrets.iter().map(Secret::reveal), tolerance, skew);
-    Ok((!secrets.is_empty()).then(verifier))
-}
-
-async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServerError> {
-    let failed = |source| ServerError::Listen { address, source };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
-    let address = listener.local_addr().map_err(failed)?;
-    Ok((listener, address))
-}
-
-/// Waits for the database, for as long as it takes; a schema that does not fit
-/// is an error at once.
-async fn wait_for(database: &Database, stop: &CancellationToken) -> Result<(), ServerError> {
-    let mut told = Instant::now().checked_sub(Duration::from_secs(60));
-    loop {
-        match database.check_schema().await {
-            Ok(()) => return Ok(()),
-            Err(StoreError::Unavailable(error)) => {
-                if told.is_none_or(|told| told.elapsed() > Duration::from_secs(10)) {
-                    tracing::warn!(%error, "waiting for the database");
-                    told = Some(Instant::now());
-                }
-            }
-            Err(error) => return Err(error.into()),
-        }
-        tokio::select! {
-            () = stop.cancelled() => return Err(ServerError::Stopped),
-            () = time::sleep(PROBE_PERIOD) => {}
-        }
-    }
-}
-
 /// What a running server consists of.
 struct Parts {
     database: Database,
@@ -289,6 +240,15 @@ impl Parts {
         };
         let billing = Billing::new(self.database.clone(), self.ledger.clone());
         let access = Access::new(self.database.clone());
+        let events = Events::start(self.ledger.clone());
+        let sender = Sender::new(settings.webhook_private_addresses)?;
+        let parts = grpc::Parts {
+            ledger: self.ledger.clone(),
+            billing: billing.clone(),
+            access,
+            events: events.clone(),
+            endpoints: Endpoints::new(self.database.clone(), self.ledger.clone(), sender.clone()),
+        };
         let router = Server::builder()
             .max_concurrent_streams(MAX_STREAMS)
             .http2_max_local_error_reset_streams(Some(MAX_RESETS))
@@ -302,7 +262,7 @@ impl Parts {
             .layer(grpc::ObserveLayer::new())
             .layer(grpc::GuardLayer::new(self.keyring.clone()))
             .layer(grpc::ShedLayer::new(self.ledger.clone()))
-            .add_routes(grpc::routes(self.ledger.clone(), billing.clone(), access))
+            .add_routes(grpc::routes(parts))
             .add_service(health)
             .add_service(reflection().build_v1()?)
             .add_service(reflection().build_v1alpha()?);
@@ -316,6 +276,8 @@ impl Parts {
         }
         let inbox = workers::inbox::Worker::new(self.ledger.clone(), billing, self.inbox.clone());
         let inbox = tokio::spawn(inbox.run(workers_stop.clone()));
+        let (database, ledger) = (self.database.clone(), self.ledger.clone());
+        let webhooks = delivery::start(database, ledger, sender, &workers_stop);
         let grace = Duration::from_secs(settings.readiness_grace_seconds);
         let watch = tokio::spawn(watch_database(
             self.database.clone(),
@@ -349,6 +311,7 @@ impl Parts {
                 close.cancel();
                 // Watchers of health would keep their connections open.
                 end_watches(reporter).await;
+                events.close().await;
                 match time::timeout(DRAIN_LIMIT, &mut serve).await {
                     Ok(ended) => ended.map_err(std::io::Error::other)?.map_err(ServerError::from),
                     Err(_) => {
@@ -360,7 +323,9 @@ impl Parts {
             }
         };
         workers_stop.cancel();
+        events.close().await;
         let _ended = tokio::join!(reaper, inbox, watch);
+        webhooks.wait().await;
         if let Some(keys) = keys {
             let _ended = keys.await;
         }

@@ -13,14 +13,16 @@ static PUBLIC: Migrator = sqlx::migrate!("migrations/public");
 static CELL: Migrator = sqlx::migrate!("migrations/cell");
 
 /// Tables on which the serving role may do no more than read and insert.
-const APPEND_ONLY: [&str; 5] =
-    ["ledger_entries", "operations", "notices", "transactions", "applied_events"];
+const APPEND_ONLY: [&str; 6] =
+    ["ledger_entries", "operations", "notices", "transactions", "applied_events", "feed"];
 
 /// The tables of `public`.
 const DIRECTORIES: &str = "public.cells, public.account_directory, public.project_directory, \
                            public.provider_directory, public.catalogs, public.top_up_directory, \
                            public.webhook_inbox, public.provider_transactions, \
-                           public.provider_subscriptions";
+                           public.provider_subscriptions, public.event_cursors, \
+                           public.webhook_endpoints, public.webhook_deliveries, \
+                           public.mail_choices, public.mails";
 
 /// What a migration is to leave behind.
 #[derive(Debug, Clone)]
@@ -243,6 +245,7 @@ async fn grant(connection: &mut PgConnection, role: &str, schema: &str) -> Resul
                 "GRANT SELECT, INSERT, UPDATE ({columns}) ON {schema_name}.{table} TO {role}"
             ));
         }
+        statements.push(format!("GRANT DELETE ON {schema_name}.webhook_deliveries TO {role}"));
         // Neither a catalog nor whose a top-up is ever changes.
         for table in ["catalogs", "top_up_directory"] {
             statements.push(format!("REVOKE UPDATE ON {schema_name}.{table} FROM {role}"));
@@ -253,6 +256,8 @@ async fn grant(connection: &mut PgConnection, role: &str, schema: &str) -> Resul
         ));
         statements
             .push(format!("REVOKE INSERT, UPDATE ON {schema_name}._sqlx_migrations FROM {role}"));
+        // How far the feed has come.
+        statements.push(format!("GRANT SELECT ON ALL SEQUENCES IN SCHEMA {schema_name} TO {role}"));
         statements.push(format!("GRANT DELETE ON {schema_name}.projects TO {role}"));
         for table in APPEND_ONLY.iter().chain(&["catalogs"]) {
             statements.push(format!("REVOKE UPDATE ON {schema_name}.{table} FROM {role}"));

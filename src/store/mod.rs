@@ -27,6 +27,7 @@ pub mod batch;
 pub mod catalogs;
 pub mod connect;
 pub mod error;
+pub mod event_cursors;
 pub mod inbox;
 pub mod migrate;
 mod pool;
@@ -37,6 +38,7 @@ pub mod queries;
 mod rows;
 pub mod server_facts;
 pub mod top_ups;
+pub mod webhooks;
 
 pub use connect::{Cell, CellId, Database};
 pub use error::StoreError;

@@ -48,7 +48,7 @@ const fn histogram(
 }
 
 /// All of them, in the order of the path that a call takes.
-pub const METRICS: [Metric; 30] = [
+pub const METRICS: [Metric; 34] = [
     gauge("creditgate_build_info", &["version"], "1, with the version that runs"),
     gauge("creditgate_connections", &[], "gRPC connections that are open"),
     counter(
@@ -129,6 +129,18 @@ pub const METRICS: [Metric; 30] = [
         "creditgate_holds_overdue_seconds",
         &[],
         "since when the lease of the oldest of them has run out; 0 where none has",
+    ),
+    gauge("creditgate_watchers", &[], "streams that are open: of events, of parked scans"),
+    counter(
+        "creditgate_deliveries_total",
+        &["channel", "outcome"],
+        "attempts to tell of an event: delivered, failed (tried again), given_up",
+    ),
+    gauge("creditgate_parked_scans", &[], "scans that wait to be told that they could run"),
+    gauge(
+        "creditgate_feed_lag_seconds",
+        &[],
+        "how long what was committed has waited to be told, while somebody watches",
     ),
     counter(
         "creditgate_webhooks_total",

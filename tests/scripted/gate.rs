@@ -215,6 +215,15 @@ fn lease_of(lease: Option<prost_types::Duration>) -> Duration {
 
 #[tonic::async_trait]
 impl gate_service_server::GateService for Service {
+    type WatchUnblockedStream = tokio_stream::Empty<Result<WatchUnblockedResponse, Status>>;
+
+    async fn watch_unblocked(
+        &self,
+        _: Request<WatchUnblockedRequest>,
+    ) -> Result<Response<Self::WatchUnblockedStream>, Status> {
+        Err(Status::unimplemented("no script parks"))
+    }
+
     async fn check_eligibility(
         &self,
         _: Request<CheckEligibilityRequest>,

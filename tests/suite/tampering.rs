@@ -124,6 +124,9 @@ async fn the_serving_role_cannot_rewrite_history() {
         "DELETE FROM cell_00.transactions",
         "UPDATE cell_00.applied_events SET provider = ''",
         "DELETE FROM cell_00.applied_events",
+        "UPDATE cell_00.feed SET position = DEFAULT",
+        "DELETE FROM cell_00.feed",
+        "SELECT setval('cell_00.feed_position_seq', 1)",
         "DELETE FROM cell_00.purchases",
         "UPDATE public.top_up_directory SET account_id = 'mine'",
         "DROP TABLE cell_00.ledger_entries",
@@ -136,7 +139,7 @@ async fn the_serving_role_cannot_rewrite_history() {
     }
     connection.close().await.unwrap();
     let owner = creditgate::store::Database::new(&db.owner_url(), 1).unwrap();
-    assert_eq!(owner.excessive_rights().await.unwrap().len(), 5);
+    assert_eq!(owner.excessive_rights().await.unwrap().len(), 6);
     owner.close().await;
     ledger.close().await;
     db.finish().await;

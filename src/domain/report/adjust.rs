@@ -13,7 +13,8 @@ use crate::{
         account::{Account, AccountState, Halt, Notice},
         command::{OperationKind, Refusal},
         context::Context,
-        payment::{KnownAdjustment, NOTICE_PAYMENT_REVERSED, Purchase, TopUpStatus},
+        event::EventKind,
+        payment::{KnownAdjustment, Purchase, TopUpStatus},
         provider::{Adjustment, AdjustmentAction, AdjustmentStatus, ProviderEvent},
     },
     ids::LotId,
@@ -152,13 +153,17 @@ fn notify(
     let top_up = purchases.iter().find(|purchase| purchase.key.0 == OperationKind::TopUp);
     let credit_type = first.map(|purchase| purchase.credit_type.clone());
     let of_type = moves.iter().filter(|change| Some(&change.credit_type) == credit_type.as_ref());
+    let credits = of_type.map(Move::taken).sum();
     state.notices.push(Notice {
         key,
-        kind: NOTICE_PAYMENT_REVERSED,
-        credits: of_type.map(Move::taken).sum(),
-        credit_type,
+        kind: EventKind::PaymentReversed,
+        credits,
         subject: top_up
             .map_or_else(|| adjustment.transaction_id.clone(), |top_up| top_up.key.1.to_string()),
+        detail: String::new(),
+        sequence: None,
+        available: credit_type.as_ref().map(|of| state.balance(of).available - credits),
+        credit_type,
         create_time: context.now,
     });
 }

@@ -58,7 +58,7 @@ pub(super) fn changed(
         sent: known.and_then(|known| known.sent),
         provider_time: Some(event.occurred_at),
     };
-    state.put_subscription(mirrored);
+    state.change_subscription(mirrored, context.now);
     if ended && was_live {
         lapse::after_end(state, context);
     }

@@ -7,6 +7,8 @@ mod payments;
 mod recover;
 mod reversed;
 
+pub use recover::{REINSTATEMENT, REVERSAL};
+
 use super::{
     account::{AccountState, Halt},
     command::Outcome,

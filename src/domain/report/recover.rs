@@ -16,6 +16,11 @@ use crate::{
     ids::{CreditType, LotId, OperationId},
 };
 
+/// How the reference of what a reversed payment took back begins.
+pub const REVERSAL: &str = "reversal of ";
+/// How the reference of what was given again begins, where the reversal was reversed.
+pub const REINSTATEMENT: &str = "reinstatement of ";
+
 /// What is to happen to one lot.
 #[derive(Debug)]
 pub(super) struct Move {
@@ -96,12 +101,12 @@ impl Move {
         let (kind, portions, reference) = match self.what {
             What::Take { revoked, owed } => {
                 lot.unrecovered += owed;
-                (EntryKind::Revoke, revoked, format!("reversal of {transaction_id}"))
+                (EntryKind::Revoke, revoked, format!("{REVERSAL}{transaction_id}"))
             }
             What::Give { forgiven, granted } => {
                 lot.unrecovered -= forgiven;
                 let portion = LotPortion { lot_id: lot.lot_id, credits: granted };
-                (EntryKind::Grant, vec![portion], format!("reinstatement of {transaction_id}"))
+                (EntryKind::Grant, vec![portion], format!("{REINSTATEMENT}{transaction_id}"))
             }
         };
         let lot = lot.clone();

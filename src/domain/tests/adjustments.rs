@@ -8,7 +8,8 @@ use creditgate::{
         command::{Action, OperationKind, Outcome, Refusal},
         credit::LotSource,
         entry::EntryKind::{self, Grant, LotExpire, Restore, Revoke},
-        payment::{NOTICE_PAYMENT_REVERSED, TopUpStatus},
+        event::EventKind,
+        payment::TopUpStatus,
         provider::{
             Adjustment,
             AdjustmentAction::{
@@ -381,7 +382,7 @@ fn reversals_and_announced_disputes_are_told_once() {
         .collect();
     let expected = [("reversed:a", 3), ("dispute:b", 0), ("reversed:c", 6)];
     assert_eq!(told, expected.map(|(key, credits)| (key, credits, "txn_A:i")));
-    assert!(gate.state.notices.iter().all(|notice| notice.kind == NOTICE_PAYMENT_REVERSED));
+    assert!(gate.state.notices.iter().all(|notice| notice.kind == EventKind::PaymentReversed));
 }
 
 #[test]

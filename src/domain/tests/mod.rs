@@ -28,5 +28,6 @@ mod returns;
 mod settling;
 mod subscriptions;
 mod support;
+mod telling;
 mod top_ups;
 mod verdict_order;

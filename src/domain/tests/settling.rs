@@ -2,9 +2,9 @@
 
 use chrono::TimeDelta;
 use creditgate::domain::{
-    account::NOTICE_UNBILLED_SCAN,
     command::{Action, Outcome, Refusal},
     entry::EntryKind::{self, Commit, LateCommit, LeaseExpire, Refund, Reserve, Restore},
+    event::EventKind,
     reservation::{
         Disposition::{Consumed, Refunded, Restored},
         ReleaseCause::{PlatformError, TargetUnreachable},
@@ -190,7 +190,7 @@ fn a_late_commit_without_credits_stays_unbilled_and_is_told_once() {
         assert_eq!(late(&mut gate), Err(refusal));
         assert_eq!((gate.movements(), gate.state_of("a")), (vec![], Expired));
         let [notice] = &gate.state.notices[..] else { panic!("{:?}", gate.state.notices) };
-        assert_eq!((notice.kind, notice.credits), (NOTICE_UNBILLED_SCAN, 3));
+        assert_eq!((notice.kind, notice.credits), (EventKind::UnbilledScan, 3));
         assert_eq!((notice.key.as_str(), notice.subject.as_str()), ("unbilled:a", "a"));
         // Fewer would do; or more credits come.
         assert_eq!(gate.commit("a", Some(2)), Ok(false));

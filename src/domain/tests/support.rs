@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use creditgate::{
     clock::Timestamp,
     domain::{
-        account::{AccountState, Halt, Missing},
+        account::{AccountState, Halt, Missing, Notice},
         catalog::{Catalog, CausePolicy},
         command::{Action, Command, Grant, OperationKey, OperationKind, Outcome, Refusal, Reserve},
         context::Context,
@@ -25,6 +25,7 @@ use creditgate::{
 };
 
 use super::{
+    super::telling,
     generate::{account_id, catalog, start},
     model::{Model, next_lot_id},
 };
@@ -152,6 +153,14 @@ impl Gate {
             Missing::PendingPayments => self.state.pending_payments = Some(self.pending.clone()),
             Missing::Operations(keys) => self.state.looked_up.extend(keys),
         }
+    }
+
+    /// What is told of everything so far.
+    pub(super) fn notices(&self) -> Vec<Notice> {
+        let context = Context { now: self.now, catalog: &self.catalog, new_lot_id: next_lot_id };
+        let mut state = self.state.clone();
+        telling::tell(&mut state, &context);
+        state.notices
     }
 
     pub(super) fn wait(&mut self, span: TimeDelta) {

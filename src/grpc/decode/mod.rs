@@ -4,6 +4,8 @@
 mod access;
 mod billing;
 mod catalog;
+mod delivery;
+mod events;
 mod fields;
 mod gate;
 mod lists;
@@ -14,6 +16,8 @@ mod top_ups;
 pub(super) use access::{add_principal, create_key, key_id, principal, rotate_key};
 pub(super) use billing::{assignment, create_account, grant, link_provider, revoke, suspension};
 pub(super) use catalog::catalog;
+pub(super) use delivery::{create_endpoint, deliveries, disable_endpoint, endpoint_id, replay};
+pub(super) use events::{list_events, watch_events};
 pub(super) use fields::one_id;
 pub(super) use gate::{batch, check, commit, extend, release, reservation_name, reserve};
 pub(super) use lists::{accounts, balances, entries, lots, reservations};

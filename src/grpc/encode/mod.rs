@@ -3,6 +3,8 @@
 mod access;
 mod account;
 mod catalog;
+mod delivery;
+mod event;
 mod gate;
 mod ledger;
 mod subscription;
@@ -11,6 +13,8 @@ mod top_up;
 pub(super) use access::{key, principal};
 pub(super) use account::account;
 pub(super) use catalog::catalog;
+pub(super) use delivery::{delivery, endpoint};
+pub(super) use event::event;
 pub(super) use gate::{check, commit, extend, release, reservation, reserve};
 pub(super) use ledger::{balance, entry, grant, lot, revoke};
 pub(super) use subscription::{

@@ -4,6 +4,7 @@
 mod balances;
 mod due;
 mod entries;
+mod feed;
 mod heads;
 mod imports;
 mod inbox;
@@ -14,6 +15,7 @@ mod verify;
 
 pub use due::{DueAccount, ExpiredHold, ExpiredTopUp};
 pub use entries::EntryQuery;
+pub use feed::{EventQuery, FeedHead, FeedRow};
 pub use imports::ImportedLot;
 pub use inbox::{InboxEvent, InboxFigure};
 pub use lots::{LotKey, LotQuery};

@@ -6,6 +6,7 @@ use creditgate::{
     proto::{
         self, account_service_client::AccountServiceClient,
         billing_service_client::BillingServiceClient, catalog_service_client::CatalogServiceClient,
+        delivery_service_client::DeliveryServiceClient, event_service_client::EventServiceClient,
         gate_service_client::GateServiceClient, ledger_service_client::LedgerServiceClient,
     },
     server::{self, Running},
@@ -92,6 +93,14 @@ impl TestServer {
 
     pub fn billing(&self) -> BillingServiceClient<Channel> {
         BillingServiceClient::new(self.channel())
+    }
+
+    pub fn events(&self) -> EventServiceClient<Channel> {
+        EventServiceClient::new(self.channel())
+    }
+
+    pub fn deliveries(&self) -> DeliveryServiceClient<Channel> {
+        DeliveryServiceClient::new(self.channel())
     }
 
     pub fn catalog(&self) -> CatalogServiceClient<Channel> {

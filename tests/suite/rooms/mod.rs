@@ -22,7 +22,7 @@ const fn room(name: &'static str, may: &'static [&'static str], why: &'static st
 const FREE: [&str; 4] = ["ids", "clock", "telemetry", "planted"];
 
 /// Rooms that do not exist yet have their row already.
-const ROOMS: [Room; 23] = [
+const ROOMS: [Room; 26] = [
     room("main", &["cli"], "the program parses, dispatches and exits"),
     room("ids", &[], "everything stands on it"),
     room("clock", &[], "everything stands on it"),
@@ -40,6 +40,13 @@ const ROOMS: [Room; 23] = [
         "a file's lines end as use cases and commands",
     ),
     room("paddle", &["billing", "domain"], "a provider's events end as use cases"),
+    room("events", &["domain", "ledger", "store"], "what is told was decided before"),
+    room("parking", &["domain", "ledger", "events"], "who waits asks as everybody does"),
+    room(
+        "delivery",
+        &["domain", "events", "ledger", "store"],
+        "what is sent was told before, and decides nothing",
+    ),
     room("auth", &["store", "domain"], "who calls is known before what the call is about"),
     room(
         "workers",
@@ -48,7 +55,7 @@ const ROOMS: [Room; 23] = [
     ),
     room(
         "grpc",
-        &["domain", "ledger", "billing", "auth", "proto"],
+        &["domain", "ledger", "billing", "events", "parking", "delivery", "auth", "proto"],
         "a handler decodes, makes one call and encodes: rules and SQL are elsewhere",
     ),
     room(
@@ -64,6 +71,8 @@ const ROOMS: [Room; 23] = [
             "store",
             "ledger",
             "billing",
+            "events",
+            "delivery",
             "checkpoint",
             "import",
             "paddle",

@@ -154,6 +154,15 @@ impl PlainService {
 
 #[tonic::async_trait]
 impl GateService for PlainService {
+    type WatchUnblockedStream = tokio_stream::Empty<Result<proto::WatchUnblockedResponse, Status>>;
+
+    async fn watch_unblocked(
+        &self,
+        _: Request<proto::WatchUnblockedRequest>,
+    ) -> Result<Response<Self::WatchUnblockedStream>, Status> {
+        Err(Status::unimplemented("not measured"))
+    }
+
     async fn reserve(
         &self,
         request: Request<proto::ReserveRequest>,

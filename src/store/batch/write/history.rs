@@ -74,18 +74,22 @@ pub(super) async fn notices(
     let keys: Vec<String> = rows.iter().map(|(account, _)| account.to_string()).collect();
     let notices = || rows.iter().map(|(_, notice)| *notice);
     let ids: Vec<String> = notices().map(|n| n.key.clone()).collect();
-    let kinds: Vec<i16> = notices().map(|n| n.kind).collect();
+    let kinds: Vec<i16> = notices().map(|n| n.kind as i16).collect();
     let types: Vec<Option<String>> =
         notices().map(|n| n.credit_type.as_ref().map(ToString::to_string)).collect();
     let credits: Vec<i64> = notices().map(|n| n.credits).collect();
     let subjects: Vec<String> = notices().map(|n| n.subject.clone()).collect();
     let times: Vec<_> = notices().map(|n| n.create_time).collect();
+    let sequences: Vec<Option<i64>> = notices().map(|n| n.sequence).collect();
+    let available: Vec<Option<i64>> = notices().map(|n| n.available).collect();
+    let details: Vec<String> = notices().map(|n| n.detail.clone()).collect();
     sqlx::query!(
         r#"
         INSERT INTO notices (account_id, notice_key, kind, credit_type, credits, subject,
-                             create_time)
+                             create_time, sequence, available, detail)
         SELECT * FROM UNNEST($1::text[], $2::text[], $3::smallint[], $4::text[], $5::bigint[],
-                             $6::text[], $7::timestamptz[])
+                             $6::text[], $7::timestamptz[], $8::bigint[], $9::bigint[],
+                             $10::text[])
             ON CONFLICT ON CONSTRAINT notices_pkey DO NOTHING
         "#,
         &keys,
@@ -94,7 +98,10 @@ pub(super) async fn notices(
         &types as &[Option<String>],
         &credits,
         &subjects,
-        &times
+        &times,
+        &sequences as &[Option<i64>],
+        &available as &[Option<i64>],
+        &details
     )
     .execute(connection)
     .await?;

@@ -1,5 +1,5 @@
-//! Movements: balances, lots, new reservations and ledger entries, in one
-//! statement. Each part alone would be as quick to carry out; but a statement is
+//! Movements: balances, lots, new reservations and ledger entries, and the row of the
+//! feed that tells of them, in one statement. Each part alone would be as quick to carry out; but a statement is
 //! a round trip, and a lone caller waits for each.
 //!
 //! UNNEST is for texts alone. Each array in it is a tuple store of its own, filled
@@ -8,10 +8,14 @@
 //! once, so those columns are `array[i]`, and hashes are slices of one string.
 
 mod columns;
+mod feed;
 
 use sqlx::PgConnection;
 
-use self::columns::{Entries, Lots, Reservations};
+use self::{
+    columns::{Entries, Lots, Reservations},
+    feed::Feed,
+};
 use super::{Change, balances::Balances, expect_rows};
 use crate::{clock::Timestamp, store::StoreError};
 
@@ -23,10 +27,12 @@ pub(super) async fn write(
     let lots = Lots::changed(changes);
     let reservations = Reservations::made(changes);
     let entries = Entries::made(changes);
+    let feed = Feed::of(changes);
     if balances.account_ids.is_empty()
         && lots.account_ids.is_empty()
         && reservations.account_ids.is_empty()
         && entries.account_ids.is_empty()
+        && feed.is_empty()
     {
         return Ok(());
     }
@@ -81,7 +87,14 @@ pub(super) async fn write(
                ($54::bigint[])[($55::int[])[u.i]:($56::int[])[u.i]]
           FROM UNNEST($39::text[], $40::text[], $49::text[], $50::text[], $51::text[])
                WITH ORDINALITY
-               AS u (account_id, credit_type, reservation_id, reference, actor, i))
+               AS u (account_id, credit_type, reservation_id, reference, actor, i)),
+        f AS (
+        INSERT INTO feed (
+               account_ids, credit_types, first_sequences, last_sequences, notice_account_ids,
+               notice_keys, create_time)
+        SELECT $57::text[], $58::text[], $59::bigint[], $60::bigint[], $61::text[], $62::text[],
+               $63::timestamptz
+         WHERE $63::timestamptz IS NOT NULL)
         SELECT (SELECT count(*) FROM b) AS "balances!", (SELECT count(*) FROM l) AS "lots!"
         "#,
         &balances.account_ids,
@@ -139,7 +152,14 @@ pub(super) async fn write(
         &entries.lots.ids,
         &entries.lots.credits,
         &entries.lots.from,
-        &entries.lots.to
+        &entries.lots.to,
+        &feed.account_ids,
+        &feed.credit_types,
+        &feed.first,
+        &feed.last,
+        &feed.notice_account_ids,
+        &feed.notice_keys,
+        feed.time
     )
     .fetch_one(connection)
     .await?;

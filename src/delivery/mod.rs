@@ -1,0 +1,41 @@
+//! Events told to programs and people who do not ask: webhooks and mails.
+//!
+//! Two steps, each of which may happen twice and counts once: a feed is handed on
+//! ([`hand_on`]: what is to be sent is written down, with the place up to which it was),
+//! and what was written down is sent ([`webhooks`]). Beside them, pure: whom an address
+//! belongs to ([`address`]), signatures ([`sign`]), rests ([`schedule`]), bodies
+//! ([`body`]); and [`sender`], which sends one.
+
+pub mod address;
+pub mod body;
+pub mod endpoints;
+pub mod hand_on;
+pub mod schedule;
+pub mod sender;
+pub mod sign;
+pub mod webhooks;
+
+pub use endpoints::{DeliveryError, Endpoints};
+
+/// What lists show.
+pub use crate::store::webhooks::{StoredDelivery, StoredEndpoint};
+
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{ledger::Ledger, store::Database};
+use sender::Sender;
+
+/// Hands events on and sends them, until `stop`.
+pub fn start(
+    database: Database,
+    ledger: Ledger,
+    sender: Sender,
+    stop: &CancellationToken,
+) -> TaskTracker {
+    let tasks = TaskTracker::new();
+    let consumer = webhooks::ToEndpoints::new(database.clone());
+    tasks.spawn(hand_on::run(database.clone(), ledger, consumer, stop.clone()));
+    tasks.spawn(webhooks::Worker::new(database, sender).run(stop.clone()));
+    tasks.close();
+    tasks
+}

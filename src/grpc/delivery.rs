@@ -1,0 +1,120 @@
+//! Endpoints of webhooks, and what was sent.
+
+use tonic::{Request, Response, Status};
+
+use super::{MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES, actor, decode, encode};
+use crate::{
+    delivery::{Endpoints, StoredDelivery},
+    proto::{
+        self,
+        delivery_service_server::{DeliveryService, DeliveryServiceServer},
+    },
+};
+
+/// `DeliveryService`.
+#[derive(Debug, Clone)]
+pub struct DeliveryApi {
+    endpoints: Endpoints,
+}
+
+impl DeliveryApi {
+    /// Keeps these endpoints.
+    #[must_use]
+    pub fn new(endpoints: Endpoints) -> Self {
+        Self { endpoints }
+    }
+
+    /// The service to be routed to.
+    #[must_use]
+    pub fn into_server(self) -> DeliveryServiceServer<Self> {
+        DeliveryServiceServer::new(self)
+            .max_decoding_message_size(MAX_REQUEST_BYTES)
+            .max_encoding_message_size(MAX_RESPONSE_BYTES)
+    }
+}
+
+#[tonic::async_trait]
+impl DeliveryService for DeliveryApi {
+    async fn create_endpoint(
+        &self,
+        request: Request<proto::CreateEndpointRequest>,
+    ) -> Result<Response<proto::CreateEndpointResponse>, Status> {
+        let actor = actor(&request);
+        let request = request.into_inner();
+        let new = decode::create_endpoint(&request)?;
+        let added = self.endpoints.add(new.account_id, &request.url, &new.kinds, &actor).await?;
+        let (endpoint_id, secret) = (added.endpoint_id, added.secret);
+        Ok(Response::new(proto::CreateEndpointResponse { endpoint_id, secret }))
+    }
+
+    async fn list_endpoints(
+        &self,
+        _request: Request<proto::ListEndpointsRequest>,
+    ) -> Result<Response<proto::ListEndpointsResponse>, Status> {
+        let endpoints = self.endpoints.list().await?;
+        let endpoints = endpoints.into_iter().map(encode::endpoint).collect();
+        Ok(Response::new(proto::ListEndpointsResponse { endpoints }))
+    }
+
+    async fn enable_endpoint(
+        &self,
+        request: Request<proto::EnableEndpointRequest>,
+    ) -> Result<Response<proto::EnableEndpointResponse>, Status> {
+        let endpoint_id = decode::endpoint_id(&request.get_ref().endpoint_id)?;
+        self.endpoints.enable(&endpoint_id, None).await?;
+        Ok(Response::new(proto::EnableEndpointResponse {}))
+    }
+
+    async fn disable_endpoint(
+        &self,
+        request: Request<proto::DisableEndpointRequest>,
+    ) -> Result<Response<proto::DisableEndpointResponse>, Status> {
+        let (endpoint_id, reason) = decode::disable_endpoint(request.get_ref())?;
+        self.endpoints.enable(&endpoint_id, Some(reason)).await?;
+        Ok(Response::new(proto::DisableEndpointResponse {}))
+    }
+
+    async fn delete_endpoint(
+        &self,
+        request: Request<proto::DeleteEndpointRequest>,
+    ) -> Result<Response<proto::DeleteEndpointResponse>, Status> {
+        let actor = actor(&request);
+        let endpoint_id = decode::endpoint_id(&request.get_ref().endpoint_id)?;
+        self.endpoints.remove(&endpoint_id, &actor).await?;
+        Ok(Response::new(proto::DeleteEndpointResponse {}))
+    }
+
+    async fn rotate_endpoint_secret(
+        &self,
+        request: Request<proto::RotateEndpointSecretRequest>,
+    ) -> Result<Response<proto::RotateEndpointSecretResponse>, Status> {
+        let endpoint_id = decode::endpoint_id(&request.get_ref().endpoint_id)?;
+        let secret = self.endpoints.rotate(&endpoint_id).await?;
+        Ok(Response::new(proto::RotateEndpointSecretResponse { secret }))
+    }
+
+    async fn list_deliveries(
+        &self,
+        request: Request<proto::ListDeliveriesRequest>,
+    ) -> Result<Response<proto::ListDeliveriesResponse>, Status> {
+        let asked = decode::deliveries(request.get_ref())?;
+        let rows = self
+            .endpoints
+            .deliveries(&asked.endpoint_id, asked.state, asked.before, asked.limit)
+            .await?;
+        let key = |delivery: &StoredDelivery| delivery.delivery;
+        let (deliveries, next_page_token) =
+            asked.list.page(rows, asked.size, key, encode::delivery);
+        Ok(Response::new(proto::ListDeliveriesResponse { deliveries, next_page_token }))
+    }
+
+    async fn replay_deliveries(
+        &self,
+        request: Request<proto::ReplayDeliveriesRequest>,
+    ) -> Result<Response<proto::ReplayDeliveriesResponse>, Status> {
+        let (endpoint_id, events) = decode::replay(request.get_ref())?;
+        let count = self.endpoints.replay(&endpoint_id, events).await?;
+        let deliveries = i64::try_from(count).unwrap_or(i64::MAX);
+        Ok(Response::new(proto::ReplayDeliveriesResponse { deliveries }))
+    }
+}

@@ -1,0 +1,113 @@
+//! How far the cells' feeds were handed on. Whoever holds a cursor's row hands on; what
+//! is handed on and how far are one transaction.
+
+use super::{CellId, Database, StoreError, pool::Transaction};
+
+/// A feed that is being handed on: nobody else does, until this ends. Dropped, nothing
+/// has happened.
+pub struct Handover {
+    pub(super) transaction: Transaction,
+    consumer: &'static str,
+    cell_id: CellId,
+    /// What was handed on before.
+    pub position: i64,
+}
+
+impl std::fmt::Debug for Handover {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Handover").field("position", &self.position).finish_non_exhaustive()
+    }
+}
+
+impl Database {
+    /// How far a cell's feed was handed on; `None` where it never was.
+    ///
+    /// # Errors
+    ///
+    /// The database is away.
+    pub async fn event_place(
+        &self,
+        consumer: &str,
+        cell_id: CellId,
+    ) -> Result<Option<i64>, StoreError> {
+        Ok(sqlx::query_scalar!(
+            "SELECT position FROM public.event_cursors WHERE consumer = $1 AND cell_id = $2",
+            consumer,
+            cell_id
+        )
+        .fetch_optional(&mut *self.directories().acquire().await?)
+        .await?)
+    }
+
+    /// Takes a cell's feed to hand it on to `consumer`; `None` while somebody else does.
+    /// One that nobody has taken before begins after `start`.
+    ///
+    /// # Errors
+    ///
+    /// The database is away.
+    pub async fn hand_over(
+        &self,
+        consumer: &'static str,
+        cell_id: CellId,
+        start: i64,
+    ) -> Result<Option<Handover>, StoreError> {
+        let mut transaction = self.directories().begin().await?;
+        sqlx::query!(
+            r#"
+            INSERT INTO public.event_cursors (consumer, cell_id, position) VALUES ($1, $2, $3)
+                ON CONFLICT ON CONSTRAINT event_cursors_pkey DO NOTHING
+            "#,
+            consumer,
+            cell_id,
+            start
+        )
+        .execute(&mut *transaction)
+        .await?;
+        let row = sqlx::query_scalar!(
+            r#"
+            SELECT position FROM public.event_cursors WHERE consumer = $1 AND cell_id = $2
+               FOR UPDATE SKIP LOCKED
+            "#,
+            consumer,
+            cell_id
+        )
+        .fetch_optional(&mut *transaction)
+        .await?;
+        let Some(position) = row else {
+            transaction.rollback().await?;
+            return Ok(None);
+        };
+        Ok(Some(Handover { transaction, consumer, cell_id, position }))
+    }
+}
+
+impl Handover {
+    /// Up to here it was handed on.
+    ///
+    /// # Errors
+    ///
+    /// The database is away; whether it counts is then unknown, and harmless.
+    pub async fn finish(mut self, position: i64) -> Result<(), StoreError> {
+        sqlx::query!(
+            r#"
+            UPDATE public.event_cursors SET position = $3, move_time = clock_timestamp()
+             WHERE consumer = $1 AND cell_id = $2
+            "#,
+            self.consumer,
+            self.cell_id,
+            position
+        )
+        .execute(&mut *self.transaction)
+        .await?;
+        self.transaction.commit().await
+    }
+
+    /// Leaves it as it was.
+    ///
+    /// # Errors
+    ///
+    /// The database is away.
+    pub async fn leave(self) -> Result<(), StoreError> {
+        self.transaction.rollback().await
+    }
+}
