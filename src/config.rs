@@ -214,6 +214,9 @@ const NAMES: [&str; 28] = [
 /// Settings that are not understood.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
+    /// Mails need both.
+    #[error("smtp_url and mail_from go together: set both, or neither")]
+    MailHalf,
     /// A file, a variable or a flag has a wrong value.
     #[error("the settings are not understood: {0}")]
     Invalid(#[from] Box<figment::Error>),
@@ -373,6 +376,19 @@ impl Settings {
     #[must_use]
     pub fn drain(&self) -> Duration {
         Duration::from_secs(self.drain_seconds)
+    }
+
+    /// Where mails are handed in, and who they are from; nowhere where it is not set.
+    ///
+    /// # Errors
+    ///
+    /// One is set without the other.
+    pub fn mail(&self) -> Result<Option<(&Secret, &str)>, ConfigError> {
+        match (&self.smtp_url, self.mail_from.as_deref()) {
+            (Some(url), Some(from)) => Ok(Some((url, from))),
+            (None, None) => Ok(None),
+            _ => Err(ConfigError::MailHalf),
+        }
     }
 }
 

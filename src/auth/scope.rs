@@ -87,7 +87,8 @@ pub fn scopes_of(path: &str) -> Option<&'static [Scope]> {
             | "RotateEndpointSecret"
             | "ReplayDeliveries",
         ) => &[],
-        ("DeliveryService", "ListEndpoints" | "ListDeliveries") => &[Billing, Viewer],
+        ("DeliveryService", "ListEndpoints" | "ListDeliveries" | "ListMails") => &[Billing, Viewer],
+        ("DeliveryService", "SetMailKinds") => &[Billing],
         ("CatalogService", "GetCatalog") => &[Scheduler, Reconciler, Billing, Viewer],
         _ => return None,
     })

@@ -22,6 +22,7 @@ mod import;
 mod json;
 mod key;
 mod ledger;
+mod mail;
 mod migrate;
 mod output;
 mod paddle;
@@ -146,6 +147,9 @@ enum Command {
     /// Send events to programs: webhooks, and what became of them.
     #[command(subcommand)]
     Endpoint(endpoint::EndpointCommand),
+    /// Say what accounts are mailed, and list what they were.
+    #[command(subcommand)]
+    Mail(mail::MailCommand),
     /// Grant or revoke credits.
     #[command(subcommand)]
     Credits(credits::CreditsCommand),
@@ -236,6 +240,7 @@ fn execute(cli: Cli) -> Result<Outcome, CliError> {
             Command::Lots(args) => Box::pin(ledger::lots(&connection, &out, args)).await,
             Command::Events(command) => Box::pin(events::run(&connection, &out, command)).await,
             Command::Endpoint(command) => Box::pin(endpoint::run(&connection, &out, command)).await,
+            Command::Mail(command) => Box::pin(mail::run(&connection, &out, command)).await,
             Command::Credits(command) => Box::pin(credits::run(&connection, &out, command)).await,
             Command::Subscription(command) => {
                 Box::pin(subscription::run(&connection, &out, command)).await

@@ -124,13 +124,8 @@ pub(super) struct ServeArgs {
     #[arg(long)]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     webhook_private_addresses: bool,
-    /// Where mails are handed in: smtps://USER:PASSWORD@HOST, or
-    /// smtp://HOST:PORT?tls=required; better in the environment
-    /// (CREDITGATE_SMTP_URL) [default: no mail is sent].
-    #[arg(long, value_name = "URL", hide_env_values = true)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    smtp_url: Option<String>,
-    /// Who mails are from, such as "Credits <credits@example.com>".
+    /// Who mails are from, such as "Credits <credits@example.com>"; where they are
+    /// handed in says CREDITGATE_SMTP_URL.
     #[arg(long, value_name = "ADDRESS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     mail_from: Option<String>,

@@ -15,11 +15,12 @@ use crate::proto::{
     LinkProviderRequest, LinkProviderResponse, ListAccountsRequest, ListAccountsResponse,
     ListDeliveriesRequest, ListDeliveriesResponse, ListEndpointsRequest, ListEndpointsResponse,
     ListEventsRequest, ListEventsResponse, ListLedgerEntriesRequest, ListLedgerEntriesResponse,
-    ListLotsRequest, ListLotsResponse, ListTopUpsRequest, ListTopUpsResponse,
-    RenewSubscriptionRequest, RenewSubscriptionResponse, ReplayDeliveriesRequest,
-    ReplayDeliveriesResponse, ResumeSubscriptionRequest, ResumeSubscriptionResponse,
-    RevokeCreditsRequest, RevokeCreditsResponse, RotateEndpointSecretRequest,
-    RotateEndpointSecretResponse, SetAccountSuspensionRequest, SetAccountSuspensionResponse,
+    ListLotsRequest, ListLotsResponse, ListMailsRequest, ListMailsResponse, ListTopUpsRequest,
+    ListTopUpsResponse, RenewSubscriptionRequest, RenewSubscriptionResponse,
+    ReplayDeliveriesRequest, ReplayDeliveriesResponse, ResumeSubscriptionRequest,
+    ResumeSubscriptionResponse, RevokeCreditsRequest, RevokeCreditsResponse,
+    RotateEndpointSecretRequest, RotateEndpointSecretResponse, SetAccountSuspensionRequest,
+    SetAccountSuspensionResponse, SetMailKindsRequest, SetMailKindsResponse,
     StartSubscriptionRequest, StartSubscriptionResponse, UnassignProjectRequest,
     UnassignProjectResponse, VerifyLedgerRequest, VerifyLedgerResponse,
     account_service_client::AccountServiceClient, billing_service_client::BillingServiceClient,
@@ -121,6 +122,10 @@ calls! { DeliveryServiceClient:
     Reads list_deliveries(ListDeliveriesRequest) -> ListDeliveriesResponse;
     /// Sends again what was sent, or has failed.
     Changes replay_deliveries(ReplayDeliveriesRequest) -> ReplayDeliveriesResponse;
+    /// Says which events an account is mailed.
+    Changes set_mail_kinds(SetMailKindsRequest) -> SetMailKindsResponse;
+    /// Lists an account's mails, the newest first.
+    Reads list_mails(ListMailsRequest) -> ListMailsResponse;
 }
 
 calls! { CatalogServiceClient:

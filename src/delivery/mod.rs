@@ -2,7 +2,7 @@
 //!
 //! Two steps, each of which may happen twice and counts once: a feed is handed on
 //! ([`hand_on`]: what is to be sent is written down, with the place up to which it was),
-//! and what was written down is sent ([`webhooks`]). Beside them, pure: whom an address
+//! and what was written down is sent ([`webhooks`], [`mail`]). Beside them, pure: whom an address
 //! belongs to ([`address`]), signatures ([`sign`]), rests ([`schedule`]), bodies
 //! ([`body`]); and [`sender`], which sends one.
 
@@ -10,6 +10,7 @@ pub mod address;
 pub mod body;
 pub mod endpoints;
 pub mod hand_on;
+pub mod mail;
 pub mod schedule;
 pub mod sender;
 pub mod sign;
@@ -18,23 +19,33 @@ pub mod webhooks;
 pub use endpoints::{DeliveryError, Endpoints};
 
 /// What lists show.
-pub use crate::store::webhooks::{StoredDelivery, StoredEndpoint};
+pub use crate::store::{
+    mails::StoredMail,
+    webhooks::{StoredDelivery, StoredEndpoint},
+};
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{ledger::Ledger, store::Database};
+use mail::Mailer;
 use sender::Sender;
 
-/// Hands events on and sends them, until `stop`.
+/// Hands events on and sends them, until `stop`; mails where there is a mailer.
 pub fn start(
     database: Database,
     ledger: Ledger,
     sender: Sender,
+    mailer: Option<Mailer>,
     stop: &CancellationToken,
 ) -> TaskTracker {
     let tasks = TaskTracker::new();
     let consumer = webhooks::ToEndpoints::new(database.clone());
-    tasks.spawn(hand_on::run(database.clone(), ledger, consumer, stop.clone()));
+    tasks.spawn(hand_on::run(database.clone(), ledger.clone(), consumer, stop.clone()));
+    if let Some(mailer) = mailer {
+        let consumer = mail::ToMails::new(database.clone(), ledger.clone());
+        tasks.spawn(hand_on::run(database.clone(), ledger, consumer, stop.clone()));
+        tasks.spawn(mail::run(database.clone(), mailer, stop.clone()));
+    }
     tasks.spawn(webhooks::Worker::new(database, sender).run(stop.clone()));
     tasks.close();
     tasks

@@ -2,9 +2,9 @@
 
 use tonic::{Request, Response, Status};
 
-use super::{MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES, actor, decode, encode};
+use super::{MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES, actor, decode, encode, page::rows_for};
 use crate::{
-    delivery::{Endpoints, StoredDelivery},
+    delivery::{Endpoints, StoredDelivery, StoredMail, mail::Mails},
     proto::{
         self,
         delivery_service_server::{DeliveryService, DeliveryServiceServer},
@@ -15,13 +15,14 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct DeliveryApi {
     endpoints: Endpoints,
+    mails: Mails,
 }
 
 impl DeliveryApi {
-    /// Keeps these endpoints.
+    /// Keeps these endpoints, and shows these mails.
     #[must_use]
-    pub fn new(endpoints: Endpoints) -> Self {
-        Self { endpoints }
+    pub fn new(endpoints: Endpoints, mails: Mails) -> Self {
+        Self { endpoints, mails }
     }
 
     /// The service to be routed to.
@@ -116,5 +117,27 @@ impl DeliveryService for DeliveryApi {
         let count = self.endpoints.replay(&endpoint_id, events).await?;
         let deliveries = i64::try_from(count).unwrap_or(i64::MAX);
         Ok(Response::new(proto::ReplayDeliveriesResponse { deliveries }))
+    }
+
+    async fn set_mail_kinds(
+        &self,
+        request: Request<proto::SetMailKindsRequest>,
+    ) -> Result<Response<proto::SetMailKindsResponse>, Status> {
+        let actor = actor(&request);
+        let (account_id, kinds) = decode::mail_kinds(request.get_ref())?;
+        let kinds = self.mails.choose(&account_id, kinds, &actor).await?;
+        let kinds = kinds.into_iter().map(|kind| i32::from(kind as i16)).collect();
+        Ok(Response::new(proto::SetMailKindsResponse { kinds }))
+    }
+
+    async fn list_mails(
+        &self,
+        request: Request<proto::ListMailsRequest>,
+    ) -> Result<Response<proto::ListMailsResponse>, Status> {
+        let asked = decode::mails(request.get_ref())?;
+        let rows = self.mails.list(&asked.query.0, asked.query.1, rows_for(asked.size)).await?;
+        let key = |mail: &StoredMail| (mail.create_time, mail.event_id);
+        let (mails, next_page_token) = asked.list.page(rows, asked.size, key, encode::mail);
+        Ok(Response::new(proto::ListMailsResponse { mails, next_page_token }))
     }
 }

@@ -43,7 +43,7 @@ use tonic::{server::NamedService, service::Routes};
 use crate::{
     auth::Access,
     billing::Billing,
-    delivery::Endpoints,
+    delivery::{Endpoints, mail::Mails},
     events::Events,
     ledger::Ledger,
     parking::Parking,
@@ -86,17 +86,19 @@ pub struct Parts {
     pub events: Events,
     /// Who is told of it.
     pub endpoints: Endpoints,
+    /// What people are mailed.
+    pub mails: Mails,
 }
 
 /// All services.
 #[must_use]
 pub fn routes(parts: Parts) -> Routes {
-    let Parts { ledger, billing, access, events, endpoints } = parts;
+    let Parts { ledger, billing, access, events, endpoints, mails } = parts;
     let parking = Parking::new(ledger.clone(), events.clone());
     Routes::new(GateApi::new(ledger.clone(), parking).into_server())
         .add_service(LedgerApi::new(ledger.clone()).into_server())
         .add_service(EventApi::new(ledger.clone(), events).into_server())
-        .add_service(DeliveryApi::new(endpoints).into_server())
+        .add_service(DeliveryApi::new(endpoints, mails).into_server())
         .add_service(BillingApi::new(ledger, billing.clone()).into_server())
         .add_service(AccountApi::new(billing.clone()).into_server())
         .add_service(CatalogApi::new(billing).into_server())

@@ -276,6 +276,18 @@ impl Key for EventPlace {
     }
 }
 
+/// Of mails: when, and which event.
+impl Key for (Timestamp, Uuid) {
+    fn write(&self, bytes: &mut Vec<u8>) {
+        write_time(bytes, self.0);
+        bytes.extend(self.1.as_bytes());
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        Some((reader.time()?, Uuid::from_bytes(reader.array()?)))
+    }
+}
+
 /// Where a ledger entry stands: when it was made, its type, its sequence.
 pub(super) type EntryKey = (Timestamp, CreditType, i64);
 

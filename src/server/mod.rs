@@ -35,7 +35,11 @@ use crate::{
     billing::{Billing, Inbox},
     clock::Clock,
     config::{Auth, ConfigError, Settings},
-    delivery::{self, Endpoints, sender::Sender},
+    delivery::{
+        self, Endpoints,
+        mail::{MailError, Mails},
+        sender::Sender,
+    },
     events::Events,
     grpc,
     http::{self, Readiness, webhooks::Webhooks},
@@ -109,6 +113,9 @@ pub enum ServerError {
     /// The issuer's tokens cannot be taken.
     #[error("tokens: {0}")]
     Issuer(#[from] IssuerError),
+    /// No mail can be sent.
+    #[error(transparent)]
+    Mail(#[from] MailError),
     /// Of an import.
     #[error(transparent)]
     Import(#[from] crate::import::ImportError),
@@ -242,12 +249,14 @@ impl Parts {
         let access = Access::new(self.database.clone());
         let events = Events::start(self.ledger.clone());
         let sender = Sender::new(settings.webhook_private_addresses)?;
+        let mailer = prepare::mailer(&settings)?;
         let parts = grpc::Parts {
             ledger: self.ledger.clone(),
             billing: billing.clone(),
             access,
             events: events.clone(),
             endpoints: Endpoints::new(self.database.clone(), self.ledger.clone(), sender.clone()),
+            mails: Mails::new(self.database.clone(), self.ledger.clone()),
         };
         let router = Server::builder()
             .max_concurrent_streams(MAX_STREAMS)
@@ -277,7 +286,7 @@ impl Parts {
         let inbox = workers::inbox::Worker::new(self.ledger.clone(), billing, self.inbox.clone());
         let inbox = tokio::spawn(inbox.run(workers_stop.clone()));
         let (database, ledger) = (self.database.clone(), self.ledger.clone());
-        let webhooks = delivery::start(database, ledger, sender, &workers_stop);
+        let webhooks = delivery::start(database, ledger, sender, mailer, &workers_stop);
         let grace = Duration::from_secs(settings.readiness_grace_seconds);
         let watch = tokio::spawn(watch_database(
             self.database.clone(),

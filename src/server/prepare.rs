@@ -13,6 +13,7 @@ use super::{PROBE_PERIOD, ServerError};
 use crate::{
     auth::{Issuer, IssuerError, IssuerSettings},
     config::{ConfigError, Secret, Settings, Tokens},
+    delivery::mail::Mailer,
     paddle::signature::Verifier,
     store::{Database, StoreError},
 };
@@ -67,4 +68,10 @@ pub(super) async fn wait_for(
             () = time::sleep(PROBE_PERIOD) => {}
         }
     }
+}
+
+/// Who sends mails; nobody where no server is set.
+pub(super) fn mailer(settings: &Settings) -> Result<Option<Mailer>, ServerError> {
+    let mail = settings.mail()?;
+    Ok(mail.map(|(url, from)| Mailer::new(url.reveal(), from)).transpose()?)
 }

@@ -245,7 +245,10 @@ async fn grant(connection: &mut PgConnection, role: &str, schema: &str) -> Resul
                 "GRANT SELECT, INSERT, UPDATE ({columns}) ON {schema_name}.{table} TO {role}"
             ));
         }
-        statements.push(format!("GRANT DELETE ON {schema_name}.webhook_deliveries TO {role}"));
+        // What was told long ago is forgotten; a choice may be taken back.
+        for table in ["webhook_deliveries", "mail_choices"] {
+            statements.push(format!("GRANT DELETE ON {schema_name}.{table} TO {role}"));
+        }
         // Neither a catalog nor whose a top-up is ever changes.
         for table in ["catalogs", "top_up_directory"] {
             statements.push(format!("REVOKE UPDATE ON {schema_name}.{table} FROM {role}"));

@@ -29,6 +29,7 @@ pub mod connect;
 pub mod error;
 pub mod event_cursors;
 pub mod inbox;
+pub mod mails;
 pub mod migrate;
 mod pool;
 pub mod principals;

@@ -23,7 +23,7 @@ use tonic::{
 use tonic_types::StatusExt;
 
 use self::calls::{Call, Raw, calls};
-use crate::harness::{TABLES, TestDb, TestServer, make_key, settings, shop};
+use crate::harness::{TABLES, TestDb, TestServer, make_key, settings, shop, words};
 
 /// As long as each other: an answer's length tells nothing either.
 const OWN: &str = "acc_own_one";
@@ -138,6 +138,12 @@ async fn what_is_of_no_single_account_is_not_for_a_bound_key() {
         "/creditgate.v1.AccountService/LinkProvider",
         "/creditgate.v1.CatalogService/ApplyCatalog",
         "/creditgate.v1.GateService/ListReservations",
+        "/creditgate.v1.DeliveryService/CreateEndpoint",
+        "/creditgate.v1.DeliveryService/ListEndpoints",
+        "/creditgate.v1.DeliveryService/ListDeliveries",
+        "/creditgate.v1.DeliveryService/ReplayDeliveries",
+        "/creditgate.v1.DeliveryService/ListMails",
+        "/creditgate.v1.DeliveryService/SetMailKinds",
     ] {
         let mut grpc = Grpc::new(server.channel());
         grpc.ready().await.unwrap();
@@ -151,6 +157,32 @@ async fn what_is_of_no_single_account_is_not_for_a_bound_key() {
             "{path}"
         );
     }
+    server.finish().await;
+    db.finish().await;
+}
+
+#[tokio::test]
+async fn a_bound_key_that_watches_everything_hears_of_its_own_account_alone() {
+    let db = TestDb::new().await;
+    let (server, shown) = bound(&db).await;
+    let mut request = Request::new(proto::WatchEventsRequest {
+        after_cursor: Some(String::new()),
+        ..proto::WatchEventsRequest::default()
+    });
+    request.metadata_mut().insert("authorization", shown);
+    let mut stream = server.events().watch_events(request).await.unwrap().into_inner();
+    let ledger = db.ledger(Clock::Database).await;
+    for (account, id) in [(FOREIGN, "theirs"), (OWN, "ours")] {
+        ledger.submit(words::grant(account, id, "scan", 1)).await.unwrap();
+    }
+    // What it had, and what it got: nothing of the other account in between.
+    let mut heard = Vec::new();
+    while heard.len() < 2 {
+        heard.extend(stream.message().await.unwrap().unwrap().event);
+    }
+    assert!(heard.iter().all(|event| event.account_id == OWN), "{heard:?}");
+    drop(stream);
+    ledger.close().await;
     server.finish().await;
     db.finish().await;
 }

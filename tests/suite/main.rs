@@ -23,6 +23,7 @@ mod import;
 mod keys;
 mod lanes;
 mod limits;
+mod mails;
 mod one_index;
 mod operations;
 mod overload;

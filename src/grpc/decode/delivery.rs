@@ -2,8 +2,9 @@
 
 use uuid::Uuid;
 
-use super::{Invalid, fields::Fields};
+use super::{Invalid, Paged, fields::Fields};
 use crate::{
+    clock::Timestamp,
     domain::event::EventKind,
     grpc::page::{List, rows_for},
     ids::AccountId,
@@ -109,4 +110,32 @@ pub(in crate::grpc) fn replay(
         }
     }
     fields.finish(|| Some((request.endpoint_id.clone(), (!events.is_empty()).then_some(events))))
+}
+
+/// The account, and what it is to be mailed; `None` for what is usual.
+pub(in crate::grpc) fn mail_kinds(
+    request: &proto::SetMailKindsRequest,
+) -> Result<(AccountId, Option<Vec<EventKind>>), Invalid> {
+    let mut fields = Fields::default();
+    let account_id = fields.id("account_id", &request.account_id, AccountId::new);
+    let kinds = event_kinds(&mut fields, &request.kinds);
+    if request.usual && !request.kinds.is_empty() {
+        fields.wrong("usual", "must be left out where kinds are named");
+    }
+    fields.finish(|| Some((account_id?, (!request.usual).then_some(kinds))))
+}
+
+/// Where a page of mails begins: whose, and before which.
+pub(in crate::grpc) type MailQuery = (AccountId, Option<(Timestamp, Uuid)>);
+
+pub(in crate::grpc) fn mails(
+    request: &proto::ListMailsRequest,
+) -> Result<Paged<MailQuery>, Invalid> {
+    let mut fields = Fields::default();
+    let account_id = fields.id("account_id", &request.account_id, AccountId::new);
+    let size = fields.page_size(request.page_size);
+    let account_id = fields.finish(|| account_id)?;
+    let list = List::of("ListMails").text(&request.account_id);
+    let before = list.key(&request.page_token)?;
+    Ok(Paged { query: (account_id, before), list, size })
 }

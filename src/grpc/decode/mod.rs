@@ -16,7 +16,9 @@ mod top_ups;
 pub(super) use access::{add_principal, create_key, key_id, principal, rotate_key};
 pub(super) use billing::{assignment, create_account, grant, link_provider, revoke, suspension};
 pub(super) use catalog::catalog;
-pub(super) use delivery::{create_endpoint, deliveries, disable_endpoint, endpoint_id, replay};
+pub(super) use delivery::{
+    create_endpoint, deliveries, disable_endpoint, endpoint_id, mail_kinds, mails, replay,
+};
 pub(super) use events::{list_events, watch_events};
 pub(super) use fields::one_id;
 pub(super) use gate::{batch, check, commit, extend, release, reservation_name, reserve};

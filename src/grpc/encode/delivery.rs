@@ -2,7 +2,7 @@
 
 use super::time;
 use crate::{
-    delivery::{StoredDelivery, StoredEndpoint},
+    delivery::{StoredDelivery, StoredEndpoint, StoredMail},
     proto,
 };
 
@@ -35,5 +35,21 @@ pub(in crate::grpc) fn delivery(delivery: StoredDelivery) -> proto::Delivery {
         error: delivery.error,
         create_time: Some(time(delivery.create_time)),
         settle_time: delivery.settle_time.map(time),
+    }
+}
+
+pub(in crate::grpc) fn mail(mail: StoredMail) -> proto::Mail {
+    proto::Mail {
+        event_id: mail.event_id.to_string(),
+        account_id: mail.account_id,
+        kind: i32::from(mail.kind),
+        recipient: mail.recipient,
+        subject: mail.subject,
+        body_text: mail.body_text,
+        state: i32::from(mail.state),
+        attempts: mail.attempts,
+        error: mail.error,
+        create_time: Some(time(mail.create_time)),
+        settle_time: mail.settle_time.map(time),
     }
 }

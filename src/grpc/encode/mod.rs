@@ -13,7 +13,7 @@ mod top_up;
 pub(super) use access::{key, principal};
 pub(super) use account::account;
 pub(super) use catalog::catalog;
-pub(super) use delivery::{delivery, endpoint};
+pub(super) use delivery::{delivery, endpoint, mail};
 pub(super) use event::event;
 pub(super) use gate::{check, commit, extend, release, reservation, reserve};
 pub(super) use ledger::{balance, entry, grant, lot, revoke};

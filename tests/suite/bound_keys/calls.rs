@@ -199,13 +199,16 @@ pub fn calls(account: &str, theirs: bool) -> Vec<Call> {
         call!(
             "BillingService/RevokeCredits",
             RevokeCreditsRequest {
-                account_id: account_id,
+                account_id: account_id.clone(),
                 revocation_id: "v2".to_owned(),
                 credit_type: credit_type,
                 credits: 1,
                 reason: reason
             }
         ),
+        call!("GateService/WatchUnblocked", WatchUnblockedRequest { scan: scan() }),
+        call!("EventService/ListEvents", ListEventsRequest { account_id: account_id.clone() }),
+        call!("EventService/WatchEvents", WatchEventsRequest { account_id: account_id.clone() }),
         // These name a purchase, not an account.
         call!("BillingService/ConfirmTopUp", ConfirmTopUpRequest { top_up_id: id("t1") }),
         call!(
