@@ -70,6 +70,10 @@ CREATE INDEX webhook_deliveries_waiting_idx
 CREATE INDEX webhook_deliveries_newest_idx
     ON webhook_deliveries (endpoint_id COLLATE "ucs_basic", delivery);
 
+-- What is old enough to be forgotten.
+CREATE INDEX webhook_deliveries_settle_idx
+    ON webhook_deliveries (settle_time) WHERE settle_time IS NOT NULL;
+
 -- What an account wants to be mailed; no row for what is usual.
 CREATE TABLE mail_choices (
     account_id   text COLLATE "C" NOT NULL,
@@ -102,3 +106,4 @@ CREATE TABLE mails (
 );
 CREATE INDEX mails_waiting_idx ON mails (next_attempt_time) WHERE settle_time IS NULL;
 CREATE INDEX mails_newest_idx ON mails (account_id, create_time);
+CREATE INDEX mails_settle_idx ON mails (settle_time) WHERE settle_time IS NOT NULL;

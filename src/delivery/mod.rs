@@ -24,11 +24,41 @@ pub use crate::store::{
     webhooks::{StoredDelivery, StoredEndpoint},
 };
 
+use std::time::Duration;
+
+use tokio::time;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{ledger::Ledger, store::Database};
+use crate::{
+    ledger::{Ledger, WORK_LIMIT, within},
+    store::Database,
+};
 use mail::Mailer;
 use sender::Sender;
+
+/// What became of deliveries and mails is kept so long, looked at so often, and forgotten
+/// so many at once.
+const KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
+const FORGET_PERIOD: Duration = Duration::from_secs(600);
+const FORGOTTEN: i64 = 10_000;
+
+/// Forgets what is old, until `stop`.
+async fn forget(database: Database, stop: CancellationToken) {
+    loop {
+        let old = database.clone();
+        let forget = async move {
+            old.forget_deliveries(KEPT, FORGOTTEN).await?;
+            old.forget_mails(KEPT, FORGOTTEN).await
+        };
+        if let Err(error) = within(WORK_LIMIT, forget).await {
+            tracing::debug!(%error, "old deliveries are forgotten later");
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = time::sleep(FORGET_PERIOD) => {}
+        }
+    }
+}
 
 /// Hands events on and sends them, until `stop`; mails where there is a mailer.
 pub fn start(
@@ -46,6 +76,7 @@ pub fn start(
         tasks.spawn(hand_on::run(database.clone(), ledger, consumer, stop.clone()));
         tasks.spawn(mail::run(database.clone(), mailer, stop.clone()));
     }
+    tasks.spawn(forget(database.clone(), stop.clone()));
     tasks.spawn(webhooks::Worker::new(database, sender).run(stop.clone()));
     tasks.close();
     tasks

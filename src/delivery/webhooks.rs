@@ -32,10 +32,6 @@ const RUN: Duration = Duration::from_secs(30);
 /// The rest when nothing is due.
 const PERIOD: Duration = Duration::from_millis(250);
 const ERROR_PAUSE: Duration = Duration::from_secs(2);
-/// Settled deliveries are kept so long, and forgotten so many at once.
-const KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
-const FORGET_PERIOD: Duration = Duration::from_secs(600);
-const FORGOTTEN: i64 = 10_000;
 
 /// Waiting, delivered, given up.
 const STATES: [i16; 3] = [1, 2, 3];
@@ -117,7 +113,6 @@ impl Worker {
     /// Works until `stop`. What is on its way then is sent again by somebody else.
     pub async fn run(self, stop: CancellationToken) {
         let mut runs = JoinSet::new();
-        let mut forgotten: Option<Instant> = None;
         loop {
             while runs.try_join_next().is_some() {}
             let free = AT_ONCE.saturating_sub(runs.len());
@@ -134,10 +129,6 @@ impl Worker {
                     ERROR_PAUSE
                 }
             };
-            if forgotten.is_none_or(|at| at.elapsed() > FORGET_PERIOD) {
-                self.forget().await;
-                forgotten = Some(Instant::now());
-            }
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = time::sleep(pause.mul_f64(rand::rng().random_range(0.5..1.0))) => {}
@@ -154,14 +145,6 @@ impl Worker {
         }
         let (database, limit) = (self.database.clone(), i64::try_from(free).unwrap_or(1));
         within(WORK_LIMIT, async move { database.take_endpoints(limit, LEASE).await }).await
-    }
-
-    async fn forget(&self) {
-        let database = self.database.clone();
-        let forget = async move { database.forget_deliveries(KEPT, FORGOTTEN).await };
-        if let Err(error) = within(WORK_LIMIT, forget).await {
-            tracing::debug!(%error, "old deliveries are forgotten later");
-        }
     }
 
     /// Sends to one endpoint, in order, until nothing waits, something fails, or its

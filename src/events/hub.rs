@@ -125,7 +125,7 @@ impl Feed {
                 Ok(false) if tail.is_waiting() => SHORT_PERIOD,
                 Ok(false) => PERIOD,
                 Err(error) => {
-                    tracing::warn!(%error, "events are told later");
+                    tracing::debug!(%error, "events are told later");
                     ERROR_PAUSE
                 }
             };

@@ -7,13 +7,17 @@ use std::{
 
 use chrono::TimeDelta;
 use futures_util::future::select_all;
-use tokio::sync::broadcast::{Receiver, error::TryRecvError};
+use tokio::sync::broadcast::{
+    Receiver,
+    error::{RecvError, TryRecvError},
+};
 
 use super::{
     cursor::{Cursor, FeedPlace},
     hub::{Chunk, Feed, PAGE, chunk},
 };
 use crate::{
+    clock::Timestamp,
     domain::event::{Event, EventKind, EventPlace},
     ids::{AccountId, SeenAccounts},
     ledger::{LedgerError, detached},
@@ -157,8 +161,8 @@ impl Reader {
                     }
                     match self.live.recv().await {
                         Ok(chunk) => chunk,
-                        Err(error) if error == closed() => return Err(LedgerError::Closed),
-                        Err(_) => continue,
+                        Err(RecvError::Closed) => return Err(LedgerError::Closed),
+                        Err(RecvError::Lagged(_)) => continue,
                     }
                 }
                 Err(TryRecvError::Lagged(_)) => continue,
@@ -187,10 +191,6 @@ impl Reader {
         self.after = chunk.up_to;
         Ok(Arc::new(chunk))
     }
-}
-
-fn closed() -> tokio::sync::broadcast::error::RecvError {
-    tokio::sync::broadcast::error::RecvError::Closed
 }
 
 /// The place in the feed of an account's event, which a list has told: after it, or,
@@ -223,11 +223,7 @@ pub(super) async fn place_of(
 }
 
 /// The first row at or after a time, as times go.
-async fn position_at(
-    feed: &Feed,
-    time: crate::clock::Timestamp,
-    told: i64,
-) -> Result<i64, LedgerError> {
+async fn position_at(feed: &Feed, time: Timestamp, told: i64) -> Result<i64, LedgerError> {
     let (mut low, mut high) = (0, told);
     while low < high {
         let middle = low + (high - low) / 2;

@@ -39,6 +39,10 @@ const MAX_OF_ACCOUNT: usize = 2_000;
 /// doubled up to the longest while nothing changes.
 const FIRST_LOOK: Duration = Duration::from_secs(1);
 const LONGEST_LOOK: Duration = Duration::from_secs(15);
+/// The rest between two rounds.
+const PACE: Duration = Duration::from_millis(10);
+/// Of those whom a change may or may not concern, so many are asked at each.
+const OTHERS: usize = 16;
 /// How many of a ledger's entries are looked through for holds.
 const NEWEST: i64 = 200;
 
@@ -159,6 +163,7 @@ impl Parking {
         let mut promises = Promises::default();
         let mut pause = FIRST_LOOK;
         let ending = self.events.ending();
+        let mut all = true;
         loop {
             while let Ok(parked) = arriving.try_recv() {
                 admit(&mut queue, parked);
@@ -167,7 +172,8 @@ impl Parking {
             if queue.is_empty() && self.leave(&account_id, &mut arriving) {
                 return;
             }
-            self.round(&mut queue, &mut promises).await;
+            self.round(&mut queue, &mut promises, all).await;
+            all = false;
             let jittered = pause.mul_f64(rand::rng().random_range(0.75..1.0));
             let look = Instant::now() + jittered;
             let look = promises.end().map_or(look, |end| end.min(look));
@@ -187,8 +193,13 @@ impl Parking {
                     }
                 }
                 Some(parked) = arriving.recv() => admit(&mut queue, parked),
-                () = time::sleep_until(look.into()) => pause = (pause * 2).min(LONGEST_LOOK),
+                () = time::sleep_until(look.into()) => {
+                    pause = (pause * 2).min(LONGEST_LOOK);
+                    all = true;
+                }
             }
+            // A busy account changes with every batch.
+            time::sleep(PACE).await;
         }
     }
 
@@ -208,8 +219,11 @@ impl Parking {
         true
     }
 
-    /// Asks for each one's verdict in its turn, and tells who may run.
-    async fn round(&self, queue: &mut Vec<(Waiting, Place)>, promises: &mut Promises) {
+    /// Asks for each one's verdict in its turn, and tells who may run. Of those who wait
+    /// for nothing that others wait for, each has to be asked: not `all` of them at every
+    /// change.
+    async fn round(&self, queue: &mut Vec<(Waiting, Place)>, promises: &mut Promises, all: bool) {
+        let mut others = 0;
         self.settle(queue, promises).await;
         let mut round = promises.round(Instant::now());
         let mut done = Vec::new();
@@ -217,6 +231,12 @@ impl Parking {
             if parked.told && parked.waits_for.as_ref().is_some_and(|scarce| round.is_taken(scarce))
             {
                 continue;
+            }
+            if parked.told && parked.waits_for.is_none() {
+                others += 1;
+                if others > OTHERS && !all {
+                    continue;
+                }
             }
             let outcome = match self.ledger.submit(parked.command.clone()).await {
                 Ok(outcome) => outcome,

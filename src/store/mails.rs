@@ -224,6 +224,26 @@ impl Database {
         Ok(())
     }
 
+    /// Forgets up to `limit` mails that were settled so long ago.
+    ///
+    /// # Errors
+    ///
+    /// The database is away.
+    pub async fn forget_mails(&self, after: Duration, limit: i64) -> Result<u64, StoreError> {
+        let forgotten = sqlx::query!(
+            r#"
+            DELETE FROM public.mails WHERE ctid = ANY (ARRAY(
+                   SELECT ctid FROM public.mails
+                    WHERE settle_time < clock_timestamp() - make_interval(secs => $1) LIMIT $2))
+            "#,
+            after.as_secs_f64(),
+            limit
+        )
+        .execute(&mut *self.directories().acquire().await?)
+        .await?;
+        Ok(forgotten.rows_affected())
+    }
+
     /// An account's mails, the newest first, those before (when, event).
     ///
     /// # Errors
@@ -284,6 +304,11 @@ impl Handover {
             let key = (mail.account_id.clone(), mail.kind, mail.credit_type.clone());
             let before = sent.entry(key).or_default();
             let state: i16 = if *before < mail.most_an_hour { 1 } else { 4 };
+            // Of what nobody gets, that it was held back is enough: a busy account has many.
+            let (text, html) = match state {
+                1 => (mail.body_text.as_str(), mail.body_html.as_str()),
+                _ => ("", ""),
+            };
             let inserted = sqlx::query!(
                 r#"
                 INSERT INTO public.mails (event_id, account_id, kind, credit_type, recipient,
@@ -300,8 +325,8 @@ impl Handover {
                 mail.credit_type,
                 mail.recipient,
                 mail.subject,
-                mail.body_text,
-                mail.body_html,
+                text,
+                html,
                 state
             )
             .execute(&mut *self.transaction)

@@ -246,7 +246,7 @@ async fn grant(connection: &mut PgConnection, role: &str, schema: &str) -> Resul
             ));
         }
         // What was told long ago is forgotten; a choice may be taken back.
-        for table in ["webhook_deliveries", "mail_choices"] {
+        for table in ["webhook_deliveries", "mails", "mail_choices"] {
             statements.push(format!("GRANT DELETE ON {schema_name}.{table} TO {role}"));
         }
         // Neither a catalog nor whose a top-up is ever changes.
