@@ -81,3 +81,12 @@ pub fn start(
     tasks.close();
     tasks
 }
+
+/// The most characters of an error that are kept.
+const MAX_ERROR: usize = 300;
+
+/// An error as it is kept: parts of it are strangers' words, and the database takes no
+/// zero byte.
+fn shown(error: &str) -> String {
+    error.chars().take(MAX_ERROR).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}

@@ -30,14 +30,12 @@ use rustls::{ClientConfig, RootCertStore, crypto::ring};
 use tokio::time;
 use tower::Service;
 
-use super::address::is_public;
+use super::{address::is_public, shown};
 
 /// How long all of an attempt may take.
 const TIMEOUT: Duration = Duration::from_secs(15);
 /// How much of an answer is read: nobody looks at it.
 const MAX_ANSWER: usize = 64 << 10;
-/// The most characters of an error that are kept.
-const MAX_ERROR: usize = 300;
 
 /// Why a URL cannot be an endpoint's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -220,10 +218,6 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 fn causes(error: &(dyn std::error::Error + 'static)) -> String {
     let causes = std::iter::successors(Some(error), |error| (**error).source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
-}
-
-fn shown(error: &str) -> String {
-    error.chars().take(MAX_ERROR).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 /// Resolves names to addresses that may be dialled. The connection is made to what

@@ -8,6 +8,7 @@
 pub mod cursor;
 pub mod follow;
 mod hub;
+mod lag;
 mod tail;
 pub mod watch;
 

@@ -31,6 +31,11 @@ impl Tail {
         !self.waiting.is_empty()
     }
 
+    /// The position that is waited for first.
+    pub(super) fn first(&self) -> Option<i64> {
+        self.waiting.front().map(|(drawn, _)| *drawn)
+    }
+
     /// Takes in what was seen, and gives how far the feed can be told.
     pub(super) fn observe(&mut self, head: FeedHead) -> i64 {
         while let Some((drawn, barrier)) = self.waiting.front()

@@ -14,7 +14,8 @@ use tokio::sync::broadcast::{
 
 use super::{
     cursor::{Cursor, FeedPlace},
-    hub::{Chunk, Feed, PAGE, chunk},
+    follow::{PAGE, step},
+    hub::{Chunk, Feed},
 };
 use crate::{
     clock::Timestamp,
@@ -187,7 +188,7 @@ impl Reader {
         let up_to = if account_id.is_some() { told.min(after + WINDOW) } else { told };
         let rows =
             detached(async move { cell.feed(after, up_to, account_id.as_ref(), PAGE).await });
-        let chunk = chunk(after, up_to, rows.await?);
+        let chunk = Chunk::new(after, step(up_to, rows.await?));
         self.after = chunk.up_to;
         Ok(Arc::new(chunk))
     }
@@ -207,7 +208,7 @@ pub(super) async fn place_of(
         let (cell, account) = (feed.cell.clone(), account_id.clone());
         let up_to = told.min(after + WINDOW);
         let read = detached(async move { cell.feed(after, up_to, Some(&account), PAGE).await });
-        let read = chunk(after, up_to, read.await?);
+        let read = step(up_to, read.await?);
         for row in &read.rows {
             if let Some(event) = row.events.iter().find(|event| event.place == *of) {
                 let cell_id = feed.cell.cell_id;

@@ -140,7 +140,7 @@ pub const METRICS: [Metric; 34] = [
     gauge(
         "creditgate_feed_lag_seconds",
         &[],
-        "how long what was committed has waited to be told, while somebody watches",
+        "how long what was committed first has waited to be told, while somebody is to be told",
     ),
     counter(
         "creditgate_webhooks_total",

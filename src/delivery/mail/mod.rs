@@ -16,7 +16,7 @@ use tokio::time;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::hand_on::Consumer;
+use super::{hand_on::Consumer, shown};
 use crate::{
     clock::Timestamp,
     domain::event::{Event, EventKind},
@@ -42,8 +42,6 @@ const PERIOD: Duration = Duration::from_millis(500);
 const ERROR_PAUSE: Duration = Duration::from_secs(5);
 /// The rests after the first, the second, ... failure: about two days together.
 const RESTS: [u64; 8] = [30, 120, 600, 3600, 4 * 3600, 8 * 3600, 12 * 3600, 24 * 3600];
-/// The most characters of an error that are kept.
-const MAX_ERROR: usize = 300;
 
 /// Why no mail can be sent.
 #[derive(Debug, thiserror::Error)]
@@ -271,11 +269,7 @@ async fn deliver(database: &Database, mailer: &Mailer, mail: TakenMail) {
             }
         }
     };
-    let error: String = error
-        .chars()
-        .take(MAX_ERROR)
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect();
+    let error = shown(&error);
     let database = database.clone();
     let settle = async move { database.settle_mail(&mail, state, rest, &error).await };
     if let Err(error) = within(WORK_LIMIT, settle).await {

@@ -169,11 +169,8 @@ impl Cell {
             .fetch_all(&mut *connection)
             .await?;
             for entry in entries {
-                let row = usize::try_from(entry.row).unwrap_or(usize::MAX);
-                let event = entry.decode().map(Event::of_entry)?;
-                if let Some(row) = told.get_mut(row) {
-                    row.events.extend(event);
-                }
+                let row = entry.row;
+                add(&mut told, row, entry.decode().map(Event::of_entry)?);
             }
         }
         if !notice_keys.is_empty() {
@@ -196,11 +193,8 @@ impl Cell {
             .fetch_all(&mut *connection)
             .await?;
             for notice in notices {
-                let row = usize::try_from(notice.row).unwrap_or(usize::MAX);
-                let event = notice.decode()?;
-                if let Some(row) = told.get_mut(row) {
-                    row.events.extend(event);
-                }
+                let row = notice.row;
+                add(&mut told, row, notice.decode()?);
             }
         }
         for row in &mut told {
@@ -291,6 +285,14 @@ impl Cell {
         events.sort_by(|a, b| b.place.cmp(&a.place));
         events.truncate(usize::try_from(query.limit).unwrap_or(0));
         Ok(events)
+    }
+}
+
+/// Adds an event to the row that names it.
+fn add(told: &mut [FeedRow], row: i64, event: Option<Event>) {
+    let row = usize::try_from(row).ok().and_then(|row| told.get_mut(row));
+    if let Some(row) = row {
+        row.events.extend(event);
     }
 }
 
