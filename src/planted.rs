@@ -43,11 +43,13 @@ pub enum Bug {
     UnspentLost,
     /// Extend may shorten a lease.
     ExtendShortens,
+    /// Events are told before all that come before them are committed.
+    ToldTooSoon,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::AnswersWhateverCommitSays,
         Self::NoRowLock,
         Self::NoLockNoGuard,
@@ -64,6 +66,7 @@ impl Bug {
         Self::SequenceReused,
         Self::UnspentLost,
         Self::ExtendShortens,
+        Self::ToldTooSoon,
     ];
 
     /// Its name, as `CREDITGATE_PLANTED_BUG` gives it.

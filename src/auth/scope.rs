@@ -105,7 +105,9 @@ pub fn is_of_one_account(path: &str) -> bool {
         return false;
     };
     match service {
-        "GateService" | "LedgerService" | "BillingService" | "EventService" => true,
+        "GateService" | "LedgerService" | "BillingService" | "EventService" | "DeliveryService" => {
+            true
+        }
         "AccountService" => matches!(method, "GetAccount" | "SetAccountSuspension"),
         "CatalogService" => method == "GetCatalog",
         _ => false,

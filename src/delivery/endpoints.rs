@@ -11,10 +11,11 @@ use super::{
 };
 use crate::{
     domain::event::EventKind,
-    ids::AccountId,
+    ids::{AccountId, SeenAccounts},
     ledger::{Ledger, LedgerError, detached},
     store::{
         Database,
+        delivery_state::DeliveryState,
         webhooks::{NewEndpoint, StoredDelivery, StoredEndpoint},
     },
 };
@@ -31,7 +32,10 @@ pub enum DeliveryError {
     /// The URL cannot be one's.
     #[error("the URL {0}")]
     Url(#[from] UrlError),
-    /// There is none of that id.
+    /// Everybody's events are not for who sees some accounts alone.
+    #[error("this key sees some accounts alone: name the one whose events are sent")]
+    AccountRequired,
+    /// There is none of that id, or it is not seen.
     #[error("there is no endpoint {0}")]
     NotFound(String),
 }
@@ -51,20 +55,42 @@ pub struct Endpoints {
     database: Database,
     ledger: Ledger,
     sender: Arc<Sender>,
+    seen: SeenAccounts,
 }
 
 impl Endpoints {
     /// Endpoints that this sender may send to.
     #[must_use]
     pub fn new(database: Database, ledger: Ledger, sender: Sender) -> Self {
-        Self { database, ledger, sender: Arc::new(sender) }
+        Self { database, ledger, sender: Arc::new(sender), seen: None }
+    }
+
+    /// The same for somebody who sees these accounts alone: endpoints that are told of
+    /// others are answered as if they did not exist.
+    #[must_use]
+    pub fn seen_by(&self, accounts: SeenAccounts) -> Self {
+        Self { ledger: self.ledger.seen_by(accounts.clone()), seen: accounts, ..self.clone() }
+    }
+
+    /// Refuses an endpoint that there never was, or that is not seen. Whose events one is
+    /// told never changes.
+    async fn expect_seen(&self, endpoint_id: &str) -> Result<(), DeliveryError> {
+        let (database, id) = (self.database.clone(), endpoint_id.to_owned());
+        let account = detached(async move { database.endpoint_account(&id).await }).await?;
+        let is_seen = |account: &Option<String>| match (&self.seen, account) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(seen), Some(account)) => seen.iter().any(|seen| seen.as_str() == account),
+        };
+        known(account.as_ref().is_some_and(is_seen), endpoint_id)
     }
 
     /// Adds an endpoint, which is told what happens from now on.
     ///
     /// # Errors
     ///
-    /// The URL cannot be one's; there is no such account; the database is away.
+    /// The URL cannot be one's; there is no such account, or none is named by who sees some
+    /// alone; the database is away.
     pub async fn add(
         &self,
         account_id: Option<AccountId>,
@@ -73,8 +99,10 @@ impl Endpoints {
         actor: &str,
     ) -> Result<Added, DeliveryError> {
         self.sender.check(url)?;
-        if let Some(account_id) = &account_id {
-            self.ledger.cell_with(account_id).await?;
+        match &account_id {
+            Some(account_id) => drop(self.ledger.cell_with(account_id).await?),
+            None if self.seen.is_some() => return Err(DeliveryError::AccountRequired),
+            None => {}
         }
         let secret: [u8; sign::SECRET_BYTES] = rand::rng().random();
         let endpoint_id = format!("ep_{}", Uuid::now_v7().simple());
@@ -98,23 +126,33 @@ impl Endpoints {
     /// The database is away.
     pub async fn list(&self) -> Result<Vec<StoredEndpoint>, DeliveryError> {
         let database = self.database.clone();
-        Ok(detached(async move { database.endpoints().await }).await?)
+        let accounts: Option<Vec<String>> =
+            self.seen.as_ref().map(|seen| seen.iter().map(ToString::to_string).collect());
+        Ok(detached(async move { database.endpoints(accounts.as_deref()).await }).await?)
     }
 
-    /// Tells an endpoint again, what waits for it first; or, with a reason, nothing more.
+    /// Sends to an endpoint again, what waits for it first.
     ///
     /// # Errors
     ///
     /// There is none of that id; the database is away.
-    pub async fn enable(
-        &self,
-        endpoint_id: &str,
-        disable_reason: Option<String>,
-    ) -> Result<(), DeliveryError> {
+    pub async fn enable(&self, endpoint_id: &str) -> Result<(), DeliveryError> {
+        self.expect_seen(endpoint_id).await?;
         let (database, id) = (self.database.clone(), endpoint_id.to_owned());
-        let found =
-            detached(async move { database.enable_endpoint(&id, disable_reason.as_deref()).await });
-        known(found.await?, endpoint_id)
+        let found = detached(async move { database.enable_endpoint(&id).await }).await?;
+        known(found, endpoint_id)
+    }
+
+    /// Sends nothing more to an endpoint, until it is enabled again.
+    ///
+    /// # Errors
+    ///
+    /// There is none of that id; the database is away.
+    pub async fn disable(&self, endpoint_id: &str, reason: String) -> Result<(), DeliveryError> {
+        self.expect_seen(endpoint_id).await?;
+        let (database, id) = (self.database.clone(), endpoint_id.to_owned());
+        let found = detached(async move { database.disable_endpoint(&id, &reason).await }).await?;
+        known(found, endpoint_id)
     }
 
     /// Removes an endpoint: what waits for it is sent no more.
@@ -123,6 +161,7 @@ impl Endpoints {
     ///
     /// There is none of that id; the database is away.
     pub async fn remove(&self, endpoint_id: &str, actor: &str) -> Result<(), DeliveryError> {
+        self.expect_seen(endpoint_id).await?;
         let (database, id, actor) =
             (self.database.clone(), endpoint_id.to_owned(), actor.to_owned());
         let found = detached(async move { database.remove_endpoint(&id, &actor).await });
@@ -135,6 +174,7 @@ impl Endpoints {
     ///
     /// There is none of that id; the database is away.
     pub async fn rotate(&self, endpoint_id: &str) -> Result<String, DeliveryError> {
+        self.expect_seen(endpoint_id).await?;
         let secret: [u8; sign::SECRET_BYTES] = rand::rng().random();
         let (database, id) = (self.database.clone(), endpoint_id.to_owned());
         let found = detached(async move { database.rotate_endpoint(&id, &secret, OVERLAP).await });
@@ -146,14 +186,15 @@ impl Endpoints {
     ///
     /// # Errors
     ///
-    /// The database is away.
+    /// There never was one of that id; the database is away.
     pub async fn deliveries(
         &self,
         endpoint_id: &str,
-        state: Option<i16>,
+        state: Option<DeliveryState>,
         before: Option<i64>,
         limit: i64,
     ) -> Result<Vec<StoredDelivery>, DeliveryError> {
+        self.expect_seen(endpoint_id).await?;
         let (database, id) = (self.database.clone(), endpoint_id.to_owned());
         let list = async move { database.deliveries(&id, state, before, limit).await };
         Ok(detached(list).await?)
@@ -163,12 +204,13 @@ impl Endpoints {
     ///
     /// # Errors
     ///
-    /// The database is away.
+    /// There never was one of that id; the database is away.
     pub async fn replay(
         &self,
         endpoint_id: &str,
         event_ids: Option<Vec<Uuid>>,
     ) -> Result<u64, DeliveryError> {
+        self.expect_seen(endpoint_id).await?;
         let (database, id) = (self.database.clone(), endpoint_id.to_owned());
         let again = async move { database.replay_deliveries(&id, event_ids.as_deref()).await };
         Ok(detached(again).await?)

@@ -55,6 +55,19 @@ pub trait Consumer: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
 
+/// Sees to it that `consumer` is told of what happens from now on, where it never was
+/// before.
+///
+/// # Errors
+///
+/// The database is away.
+pub async fn begin<C: Consumer>(ledger: &Ledger) -> Result<(), StoreError> {
+    for cell in ledger.cells() {
+        cell.begin_event_place(C::NAME).await?;
+    }
+    Ok(())
+}
+
 /// Hands on until `stop`.
 pub async fn run<C: Consumer>(
     database: Database,
@@ -87,37 +100,41 @@ async fn round<C: Consumer>(
     followers: &mut [Follower],
     kept_up: &mut BTreeMap<i16, Instant>,
 ) -> Result<Duration, LedgerError> {
+    let mut looks = Vec::with_capacity(followers.len());
+    for follower in followers {
+        looks.push((follower.look().await?, &*follower));
+    }
+    // After the looks: whoever had come by then is told of what came after.
     let audience = consumer.audience().await?;
     let mut pause = if audience.is_some() { PERIOD } else { IDLE_PERIOD };
-    for follower in followers {
+    for ((told, is_waiting), follower) in looks {
         let cell_id = follower.cell_id();
-        if audience.is_none() && kept_up.get(&cell_id).is_some_and(|at| at.elapsed() < KEEP_UP) {
-            continue;
-        }
-        let (told, is_waiting) = follower.look().await?;
         if is_waiting {
             pause = SHORT_PERIOD;
         }
+        if audience.is_none() && kept_up.get(&cell_id).is_some_and(|at| at.elapsed() < KEEP_UP) {
+            continue;
+        }
+        let Some(told) = told else { continue };
         let reader = database.clone();
         let place = within(WORK_LIMIT, async move { reader.event_place(C::NAME, cell_id).await });
-        let mut place = place.await?;
-        while place.is_none_or(|place| place < told) {
-            let (before, after, parcel) = match (place, &audience) {
-                // The first time, or nobody to tell.
-                (None, _) | (_, None) => (place, told, None),
-                (Some(from), Some(audience)) => {
-                    let step = follower.read(from, told).await?;
+        let Some(mut place) = place.await? else { continue };
+        while place < told {
+            let (before, after, parcel) = match &audience {
+                None => (place, told, None),
+                Some(audience) => {
+                    let step = follower.read(place, told).await?;
                     let parcel = consumer.prepare(audience, &step.rows).await?;
                     (place, step.up_to, Some(parcel))
                 }
             };
             let database = database.clone();
             let moved = within(WORK_LIMIT, async move {
-                let Some(mut handover) = database.hand_over(C::NAME, cell_id, after).await? else {
+                let Some(mut handover) = database.hand_over(C::NAME, cell_id).await? else {
                     return Ok(false);
                 };
                 // Somebody else was faster, or has just begun it.
-                if before.unwrap_or(after) != handover.position {
+                if before != handover.position {
                     handover.leave().await?;
                     return Ok(false);
                 }
@@ -130,7 +147,7 @@ async fn round<C: Consumer>(
             if !moved.await? {
                 break;
             }
-            place = Some(after);
+            place = after;
         }
         if audience.is_none() && !is_waiting {
             kept_up.insert(cell_id, Instant::now());

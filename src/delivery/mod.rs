@@ -20,6 +20,7 @@ pub use endpoints::{DeliveryError, Endpoints};
 
 /// What lists show.
 pub use crate::store::{
+    delivery_state::DeliveryState,
     mails::StoredMail,
     webhooks::{StoredDelivery, StoredEndpoint},
 };
@@ -31,7 +32,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     ledger::{Ledger, WORK_LIMIT, within},
-    store::Database,
+    store::{Database, StoreError},
 };
 use mail::Mailer;
 use sender::Sender;
@@ -58,6 +59,19 @@ async fn forget(database: Database, stop: CancellationToken) {
             () = time::sleep(FORGET_PERIOD) => {}
         }
     }
+}
+
+/// Sees to it that what happens from now on is handed on, whenever that is done.
+///
+/// # Errors
+///
+/// The database is away.
+pub async fn begin(ledger: &Ledger, sends_mails: bool) -> Result<(), StoreError> {
+    hand_on::begin::<webhooks::ToEndpoints>(ledger).await?;
+    if sends_mails {
+        hand_on::begin::<mail::ToMails>(ledger).await?;
+    }
+    Ok(())
 }
 
 /// Hands events on and sends them, until `stop`; mails where there is a mailer.

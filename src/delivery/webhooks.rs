@@ -17,6 +17,7 @@ use crate::{
     ledger::{LedgerError, WORK_LIMIT, within},
     store::{
         Database, StoreError,
+        delivery_state::DeliveryState,
         event_cursors::Handover,
         queries::FeedRow,
         webhooks::{Attempt, Listener, NewDelivery, TakenEndpoint, WaitingDelivery},
@@ -32,9 +33,6 @@ const RUN: Duration = Duration::from_secs(30);
 /// The rest when nothing is due.
 const PERIOD: Duration = Duration::from_millis(250);
 const ERROR_PAUSE: Duration = Duration::from_secs(2);
-
-/// Waiting, delivered, given up.
-const STATES: [i16; 3] = [1, 2, 3];
 
 /// Hands events on to endpoints.
 #[derive(Debug)]
@@ -202,12 +200,17 @@ impl Worker {
             )
             .increment(1);
         };
-        let [waiting, delivered, failed] = STATES;
         let Some(error) = answer.error else {
             outcome("delivered");
             // The last of a run: others first, then this one again.
             let rest = (begun.elapsed() > RUN).then_some(Duration::ZERO);
-            return Attempt { state: delivered, status, error: String::new(), rest, disable: None };
+            return Attempt {
+                state: DeliveryState::Delivered,
+                status,
+                error: String::new(),
+                rest,
+                disable: None,
+            };
         };
         let failures = u32::try_from(endpoint.failures).unwrap_or(0) + 1;
         let random = rand::rng().random_range(0.0..1.0);
@@ -225,11 +228,17 @@ impl Worker {
                 why,
                 "an endpoint is told nothing more, until `creditgate endpoint enable`"
             );
-            return Attempt { state: failed, status, error, rest: None, disable: Some(why) };
+            return Attempt {
+                state: DeliveryState::Failed,
+                status,
+                error,
+                rest: None,
+                disable: Some(why),
+            };
         }
         outcome("failed");
         let seconds = rest.unwrap_or_default().as_secs();
         tracing::info!(endpoint = name, error, seconds, "a webhook is sent again later");
-        Attempt { state: waiting, status, error, rest, disable: None }
+        Attempt { state: DeliveryState::Waiting, status, error, rest, disable: None }
     }
 }

@@ -41,13 +41,13 @@ impl Follower {
         self.cell.cell_id
     }
 
-    /// Looks how far the feed can be told; true in second place where something is on
-    /// its way.
+    /// Looks how far the feed can be told, once that is known; true in second place where
+    /// something is on its way.
     ///
     /// # Errors
     ///
     /// The database is away.
-    pub async fn look(&mut self) -> Result<(i64, bool), LedgerError> {
+    pub async fn look(&mut self) -> Result<(Option<i64>, bool), LedgerError> {
         let (cell, known) = (self.cell.clone(), self.tail.known());
         let head = within(WORK_LIMIT, async move { cell.feed_head(known).await }).await;
         let told = head.map(|head| self.tail.observe(head));

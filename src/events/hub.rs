@@ -85,11 +85,11 @@ impl Feed {
         told.ok_or(LedgerError::Closed)
     }
 
-    /// The last position that was drawn.
-    pub(super) async fn drawn(&self) -> Result<i64, LedgerError> {
+    /// The last position that is committed.
+    pub(super) async fn last(&self) -> Result<i64, LedgerError> {
         let cell = self.cell.clone();
         let head = within(WORK_LIMIT, async move { cell.feed_head(i64::MAX).await }).await?;
-        Ok(head.drawn)
+        Ok(head.last)
     }
 
     /// As far as it was known last.
@@ -134,15 +134,14 @@ impl Feed {
         read: &mut Option<i64>,
     ) -> Result<bool, LedgerError> {
         let (told, is_waiting) = follower.look().await?;
+        let Some(told) = told else { return Ok(true) };
         let Some(mut from) = *read else {
-            // The first look: those who listen read for themselves up to here.
-            if !is_waiting {
-                *read = Some(told);
-                self.told.send_replace(Some(told));
-                // Who has seen an earlier end, and waits for more, looks again.
-                let nothing = Step { rows: Vec::new(), up_to: told };
-                let _nobody = self.live.send(Arc::new(Chunk::new(told, nothing)));
-            }
+            // The first time: those who listen read for themselves up to here.
+            *read = Some(told);
+            self.told.send_replace(Some(told));
+            // Who has seen an earlier end, and waits for more, looks again.
+            let nothing = Step { rows: Vec::new(), up_to: told };
+            let _nobody = self.live.send(Arc::new(Chunk::new(told, nothing)));
             return Ok(is_waiting);
         };
         let progress = from < told;

@@ -133,7 +133,7 @@ impl Events {
                 let known = places.iter().find(|place| place.cell_id == cell_id);
                 let place = known.copied().unwrap_or(first);
                 if place.position > feed.told().await? + 1
-                    && place.position > feed.drawn().await? + 1
+                    && place.position > feed.last().await? + 1
                 {
                     return Err(WatchError::Ahead);
                 }

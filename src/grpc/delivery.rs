@@ -2,7 +2,7 @@
 
 use tonic::{Request, Response, Status};
 
-use super::{MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES, actor, decode, encode, page::rows_for};
+use super::{MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES, actor, decode, encode, page::rows_for, seen};
 use crate::{
     delivery::{Endpoints, StoredDelivery, StoredMail, mail::Mails},
     proto::{
@@ -40,19 +40,21 @@ impl DeliveryService for DeliveryApi {
         &self,
         request: Request<proto::CreateEndpointRequest>,
     ) -> Result<Response<proto::CreateEndpointResponse>, Status> {
+        let endpoints = self.endpoints.seen_by(seen(&request));
         let actor = actor(&request);
         let request = request.into_inner();
         let new = decode::create_endpoint(&request)?;
-        let added = self.endpoints.add(new.account_id, &request.url, &new.kinds, &actor).await?;
+        let added = endpoints.add(new.account_id, &request.url, &new.kinds, &actor).await?;
         let (endpoint_id, secret) = (added.endpoint_id, added.secret);
         Ok(Response::new(proto::CreateEndpointResponse { endpoint_id, secret }))
     }
 
     async fn list_endpoints(
         &self,
-        _request: Request<proto::ListEndpointsRequest>,
+        request: Request<proto::ListEndpointsRequest>,
     ) -> Result<Response<proto::ListEndpointsResponse>, Status> {
-        let endpoints = self.endpoints.list().await?;
+        let endpoints = self.endpoints.seen_by(seen(&request));
+        let endpoints = endpoints.list().await?;
         let endpoints = endpoints.into_iter().map(encode::endpoint).collect();
         Ok(Response::new(proto::ListEndpointsResponse { endpoints }))
     }
@@ -61,8 +63,9 @@ impl DeliveryService for DeliveryApi {
         &self,
         request: Request<proto::EnableEndpointRequest>,
     ) -> Result<Response<proto::EnableEndpointResponse>, Status> {
+        let endpoints = self.endpoints.seen_by(seen(&request));
         let endpoint_id = decode::endpoint_id(&request.get_ref().endpoint_id)?;
-        self.endpoints.enable(&endpoint_id, None).await?;
+        endpoints.enable(&endpoint_id).await?;
         Ok(Response::new(proto::EnableEndpointResponse {}))
     }
 
@@ -70,8 +73,9 @@ impl DeliveryService for DeliveryApi {
         &self,
         request: Request<proto::DisableEndpointRequest>,
     ) -> Result<Response<proto::DisableEndpointResponse>, Status> {
+        let endpoints = self.endpoints.seen_by(seen(&request));
         let (endpoint_id, reason) = decode::disable_endpoint(request.get_ref())?;
-        self.endpoints.enable(&endpoint_id, Some(reason)).await?;
+        endpoints.disable(&endpoint_id, reason).await?;
         Ok(Response::new(proto::DisableEndpointResponse {}))
     }
 
@@ -79,9 +83,10 @@ impl DeliveryService for DeliveryApi {
         &self,
         request: Request<proto::DeleteEndpointRequest>,
     ) -> Result<Response<proto::DeleteEndpointResponse>, Status> {
+        let endpoints = self.endpoints.seen_by(seen(&request));
         let actor = actor(&request);
         let endpoint_id = decode::endpoint_id(&request.get_ref().endpoint_id)?;
-        self.endpoints.remove(&endpoint_id, &actor).await?;
+        endpoints.remove(&endpoint_id, &actor).await?;
         Ok(Response::new(proto::DeleteEndpointResponse {}))
     }
 
@@ -89,8 +94,9 @@ impl DeliveryService for DeliveryApi {
         &self,
         request: Request<proto::RotateEndpointSecretRequest>,
     ) -> Result<Response<proto::RotateEndpointSecretResponse>, Status> {
+        let endpoints = self.endpoints.seen_by(seen(&request));
         let endpoint_id = decode::endpoint_id(&request.get_ref().endpoint_id)?;
-        let secret = self.endpoints.rotate(&endpoint_id).await?;
+        let secret = endpoints.rotate(&endpoint_id).await?;
         Ok(Response::new(proto::RotateEndpointSecretResponse { secret }))
     }
 
@@ -98,9 +104,9 @@ impl DeliveryService for DeliveryApi {
         &self,
         request: Request<proto::ListDeliveriesRequest>,
     ) -> Result<Response<proto::ListDeliveriesResponse>, Status> {
+        let endpoints = self.endpoints.seen_by(seen(&request));
         let asked = decode::deliveries(request.get_ref())?;
-        let rows = self
-            .endpoints
+        let rows = endpoints
             .deliveries(&asked.endpoint_id, asked.state, asked.before, asked.limit)
             .await?;
         let key = |delivery: &StoredDelivery| delivery.delivery;
@@ -113,8 +119,9 @@ impl DeliveryService for DeliveryApi {
         &self,
         request: Request<proto::ReplayDeliveriesRequest>,
     ) -> Result<Response<proto::ReplayDeliveriesResponse>, Status> {
+        let endpoints = self.endpoints.seen_by(seen(&request));
         let (endpoint_id, events) = decode::replay(request.get_ref())?;
-        let count = self.endpoints.replay(&endpoint_id, events).await?;
+        let count = endpoints.replay(&endpoint_id, events).await?;
         let deliveries = i64::try_from(count).unwrap_or(i64::MAX);
         Ok(Response::new(proto::ReplayDeliveriesResponse { deliveries }))
     }
@@ -123,9 +130,10 @@ impl DeliveryService for DeliveryApi {
         &self,
         request: Request<proto::SetMailKindsRequest>,
     ) -> Result<Response<proto::SetMailKindsResponse>, Status> {
+        let mails = self.mails.seen_by(seen(&request));
         let actor = actor(&request);
         let (account_id, kinds) = decode::mail_kinds(request.get_ref())?;
-        let kinds = self.mails.choose(&account_id, kinds, &actor).await?;
+        let kinds = mails.choose(&account_id, kinds, &actor).await?;
         let kinds = kinds.into_iter().map(|kind| i32::from(kind as i16)).collect();
         Ok(Response::new(proto::SetMailKindsResponse { kinds }))
     }
@@ -134,8 +142,9 @@ impl DeliveryService for DeliveryApi {
         &self,
         request: Request<proto::ListMailsRequest>,
     ) -> Result<Response<proto::ListMailsResponse>, Status> {
+        let mails = self.mails.seen_by(seen(&request));
         let asked = decode::mails(request.get_ref())?;
-        let rows = self.mails.list(&asked.query.0, asked.query.1, rows_for(asked.size)).await?;
+        let rows = mails.list(&asked.query.0, asked.query.1, rows_for(asked.size)).await?;
         let key = |mail: &StoredMail| (mail.create_time, mail.event_id);
         let (mails, next_page_token) = asked.list.page(rows, asked.size, key, encode::mail);
         Ok(Response::new(proto::ListMailsResponse { mails, next_page_token }))

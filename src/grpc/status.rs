@@ -128,6 +128,10 @@ impl From<&DeliveryError> for Problem {
                 Self::new(Code::InvalidArgument, "ENDPOINT_URL_INVALID", error.to_string())
                     .field("url")
             }
+            DeliveryError::AccountRequired => {
+                Self::new(Code::InvalidArgument, "ACCOUNT_REQUIRED", error.to_string())
+                    .field("account_id")
+            }
             DeliveryError::NotFound(endpoint_id) => {
                 Self::new(Code::NotFound, "ENDPOINT_NOT_FOUND", error.to_string())
                     .with("endpoint_id", endpoint_id)

@@ -1,6 +1,8 @@
 //! What a server would find if it were started with these settings: everything is
 //! looked at, nothing is changed.
 
+mod outward;
+
 use chrono::{TimeDelta, Utc};
 
 use super::{
@@ -71,6 +73,8 @@ pub async fn examine(settings: &Settings) -> Vec<Finding> {
     certificate(&mut found, settings);
     tokens(&mut found, settings).await;
     paddle(&mut found, settings);
+    outward::collector(&mut found, settings).await;
+    outward::mail(&mut found, settings).await;
     match settings.database_url() {
         Err(error) => found.bad("database", error.to_string()),
         Ok(url) => match Database::for_server(url.reveal(), settings.read_connections) {
@@ -207,6 +211,7 @@ async fn on_database(found: &mut Findings, settings: &Settings, database: &Datab
     connections(found, settings, cells, facts.max_connections);
     rights(found, database).await;
     contents(found, settings, database).await;
+    outward::endpoints(found, database).await;
 }
 
 fn connections(found: &mut Findings, settings: &Settings, cells: usize, most: i32) {

@@ -206,6 +206,7 @@ pub async fn start(
             "nobody may call yet: `creditgate key create`, or `creditgate principal add`"
         );
     }
+    delivery::begin(&ledger, settings.mail()?.is_some()).await?;
     let (grpc_listener, grpc_addr) = listen(settings.grpc_addr).await?;
     tokio::spawn(upkeep(metrics, ledger.clone(), ended.clone()));
     let parts = Parts { database, ledger, inbox, keyring, issuer, tls, readiness, http, ended };

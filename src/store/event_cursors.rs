@@ -1,7 +1,7 @@
 //! How far the cells' feeds were handed on. Whoever holds a cursor's row hands on; what
 //! is handed on and how far are one transaction.
 
-use super::{CellId, Database, StoreError, pool::Transaction};
+use super::{Cell, CellId, Database, StoreError, pool::Transaction};
 
 /// A feed that is being handed on: nobody else does, until this ends. Dropped, nothing
 /// has happened.
@@ -16,6 +16,29 @@ pub struct Handover {
 impl std::fmt::Debug for Handover {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Handover").field("position", &self.position).finish_non_exhaustive()
+    }
+}
+
+impl Cell {
+    /// Sees to it that the feed is handed on to `consumer`: where it never was, from now
+    /// on. What is being committed just now may be the last that is not, or the first.
+    ///
+    /// # Errors
+    ///
+    /// The database is away.
+    pub async fn begin_event_place(&self, consumer: &str) -> Result<(), StoreError> {
+        sqlx::query!(
+            r#"
+            INSERT INTO public.event_cursors (consumer, cell_id, position)
+            SELECT $1, $2, coalesce(max(position), 0) FROM feed
+                ON CONFLICT ON CONSTRAINT event_cursors_pkey DO NOTHING
+            "#,
+            consumer,
+            self.cell_id
+        )
+        .execute(&mut *self.pool.acquire().await?)
+        .await?;
+        Ok(())
     }
 }
 
@@ -39,8 +62,8 @@ impl Database {
         .await?)
     }
 
-    /// Takes a cell's feed to hand it on to `consumer`; `None` while somebody else does.
-    /// One that nobody has taken before begins after `start`.
+    /// Takes a cell's feed to hand it on to `consumer`; `None` while somebody else does,
+    /// or where it was not begun.
     ///
     /// # Errors
     ///
@@ -49,20 +72,8 @@ impl Database {
         &self,
         consumer: &'static str,
         cell_id: CellId,
-        start: i64,
     ) -> Result<Option<Handover>, StoreError> {
         let mut transaction = self.directories().begin().await?;
-        sqlx::query!(
-            r#"
-            INSERT INTO public.event_cursors (consumer, cell_id, position) VALUES ($1, $2, $3)
-                ON CONFLICT ON CONSTRAINT event_cursors_pkey DO NOTHING
-            "#,
-            consumer,
-            cell_id,
-            start
-        )
-        .execute(&mut *transaction)
-        .await?;
         let row = sqlx::query_scalar!(
             r#"
             SELECT position FROM public.event_cursors WHERE consumer = $1 AND cell_id = $2

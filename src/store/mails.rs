@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use uuid::Uuid;
 
-use super::{Cell, Database, StoreError, event_cursors::Handover};
+use super::{Cell, Database, StoreError, delivery_state::DeliveryState, event_cursors::Handover};
 use crate::clock::Timestamp;
 
 /// Whom an account's mails go to.
@@ -75,8 +75,8 @@ pub struct StoredMail {
     pub subject: String,
     /// Its text.
     pub body_text: String,
-    /// 1 waiting, 2 sent, 3 failed, 4 held back.
-    pub state: i16,
+    /// Where it stands.
+    pub state: DeliveryState,
     /// Attempts so far.
     pub attempts: i32,
     /// What went wrong, or why it was held back.
@@ -191,7 +191,7 @@ impl Database {
         Ok(rows.fetch_all(&mut *self.directories().acquire().await?).await?)
     }
 
-    /// Writes down what became of a mail: sent (2), failed (3), or to be tried again (1)
+    /// Writes down what became of a mail, which, where it still waits, is tried again
     /// after `rest`. Only whoever took it last may.
     ///
     /// # Errors
@@ -200,7 +200,7 @@ impl Database {
     pub async fn settle_mail(
         &self,
         taken: &TakenMail,
-        state: i16,
+        state: DeliveryState,
         rest: Duration,
         error: &str,
     ) -> Result<(), StoreError> {
@@ -215,7 +215,7 @@ impl Database {
             "#,
             taken.event_id,
             taken.attempts,
-            state,
+            state as i16,
             error,
             rest.as_secs_f64()
         )
@@ -259,8 +259,8 @@ impl Database {
         let rows = sqlx::query_as!(
             StoredMail,
             r#"
-            SELECT event_id, account_id, kind, recipient, subject, body_text, state, attempts,
-                   error, create_time, settle_time
+            SELECT event_id, account_id, kind, recipient, subject, body_text,
+                   state AS "state: DeliveryState", attempts, error, create_time, settle_time
               FROM public.mails
              WHERE account_id = $1
                AND ($2::timestamptz IS NULL OR (create_time, event_id) < ($2, $3::uuid))
@@ -303,10 +303,13 @@ impl Handover {
         for mail in new {
             let key = (mail.account_id.clone(), mail.kind, mail.credit_type.clone());
             let before = sent.entry(key).or_default();
-            let state: i16 = if *before < mail.most_an_hour { 1 } else { 4 };
+            let state = match *before < mail.most_an_hour {
+                true => DeliveryState::Waiting,
+                false => DeliveryState::HeldBack,
+            };
             // Of what nobody gets, that it was held back is enough: a busy account has many.
             let (text, html) = match state {
-                1 => (mail.body_text.as_str(), mail.body_html.as_str()),
+                DeliveryState::Waiting => (mail.body_text.as_str(), mail.body_html.as_str()),
                 _ => ("", ""),
             };
             let inserted = sqlx::query!(
@@ -327,11 +330,11 @@ impl Handover {
                 mail.subject,
                 text,
                 html,
-                state
+                state as i16
             )
             .execute(&mut *self.transaction)
             .await?;
-            if state == 1 && inserted.rows_affected() > 0 {
+            if state == DeliveryState::Waiting && inserted.rows_affected() > 0 {
                 *before += 1;
             }
         }

@@ -26,6 +26,7 @@ pub mod api_keys;
 pub mod batch;
 pub mod catalogs;
 pub mod connect;
+pub mod delivery_state;
 pub mod error;
 pub mod event_cursors;
 pub mod inbox;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::{Database, StoreError};
+use super::{Database, StoreError, delivery_state::DeliveryState};
 use crate::clock::Timestamp;
 
 /// An endpoint, as it is kept.
@@ -113,8 +113,8 @@ pub struct WaitingDelivery {
 /// How a delivery went.
 #[derive(Debug, Clone)]
 pub struct Attempt {
-    /// Where it stands: 1 waiting, 2 delivered, 3 failed.
-    pub state: i16,
+    /// Where it stands.
+    pub state: DeliveryState,
     /// What was answered, if anything.
     pub status: Option<i32>,
     /// What went wrong, for people.
@@ -139,8 +139,8 @@ pub struct StoredDelivery {
     pub account_id: String,
     /// Of which kind.
     pub kind: i16,
-    /// 1 waiting, 2 delivered, 3 failed.
-    pub state: i16,
+    /// Where it stands: a webhook is never held back.
+    pub state: DeliveryState,
     /// Attempts so far.
     pub attempts: i32,
     /// When the last was made.
@@ -181,12 +181,16 @@ impl Database {
         Ok(added.rows_affected() > 0)
     }
 
-    /// Endpoints that have not been removed, by id: at most ten thousand.
+    /// Endpoints that have not been removed, by id: at most ten thousand; those of these
+    /// accounts, or all.
     ///
     /// # Errors
     ///
     /// The database is away.
-    pub async fn endpoints(&self) -> Result<Vec<StoredEndpoint>, StoreError> {
+    pub async fn endpoints(
+        &self,
+        account_ids: Option<&[String]>,
+    ) -> Result<Vec<StoredEndpoint>, StoreError> {
         let rows = sqlx::query_as!(
             StoredEndpoint,
             r#"
@@ -197,8 +201,10 @@ impl Database {
                         WHERE d.endpoint_id = e.endpoint_id COLLATE "POSIX" AND d.settle_time IS NULL
                         LIMIT 100000) w) AS "waiting!"
               FROM public.webhook_endpoints e
-             WHERE e.remove_time IS NULL ORDER BY e.endpoint_id LIMIT 10000
-            "#
+             WHERE e.remove_time IS NULL AND ($1::text[] IS NULL OR e.account_id = ANY ($1))
+             ORDER BY e.endpoint_id LIMIT 10000
+            "#,
+            account_ids
         );
         Ok(rows.fetch_all(&mut *self.directories().acquire().await?).await?)
     }
@@ -220,27 +226,62 @@ impl Database {
         Ok(rows.fetch_all(&mut *self.directories().acquire().await?).await?)
     }
 
-    /// Sends to an endpoint again, or no more. False where there is none.
+    /// Whose events an endpoint is told, `Some(None)` for everybody's; `None` where there
+    /// never was one of that id: what was sent to one that was removed stays on record.
     ///
     /// # Errors
     ///
     /// The database is away.
-    pub async fn enable_endpoint(
+    pub async fn endpoint_account(
         &self,
         endpoint_id: &str,
-        disable_reason: Option<&str>,
+    ) -> Result<Option<Option<String>>, StoreError> {
+        let account_id = sqlx::query_scalar!(
+            "SELECT account_id FROM public.webhook_endpoints WHERE endpoint_id = $1",
+            endpoint_id
+        );
+        Ok(account_id.fetch_optional(&mut *self.directories().acquire().await?).await?)
+    }
+
+    /// Sends to an endpoint again, what waits for it first. False where there is none.
+    ///
+    /// # Errors
+    ///
+    /// The database is away.
+    pub async fn enable_endpoint(&self, endpoint_id: &str) -> Result<bool, StoreError> {
+        let changed = sqlx::query!(
+            r#"
+            UPDATE public.webhook_endpoints
+               SET disable_time = NULL, disable_reason = '', failures = 0, takes = takes + 1,
+                   next_attempt_time = clock_timestamp()
+             WHERE endpoint_id = $1 AND remove_time IS NULL
+            "#,
+            endpoint_id
+        )
+        .execute(&mut *self.directories().acquire().await?)
+        .await?;
+        Ok(changed.rows_affected() > 0)
+    }
+
+    /// Sends nothing more to an endpoint. False where there is none.
+    ///
+    /// # Errors
+    ///
+    /// The database is away.
+    pub async fn disable_endpoint(
+        &self,
+        endpoint_id: &str,
+        reason: &str,
     ) -> Result<bool, StoreError> {
         let changed = sqlx::query!(
             r#"
             UPDATE public.webhook_endpoints
-               SET disable_time = CASE WHEN $2::text IS NULL THEN NULL
-                                       ELSE coalesce(disable_time, clock_timestamp()) END,
-                   disable_reason = coalesce($2, ''), failures = 0, takes = takes + 1,
-                   next_attempt_time = clock_timestamp()
+               SET disable_time = coalesce(disable_time, clock_timestamp()), disable_reason = $2,
+                   takes = takes + 1
              WHERE endpoint_id = $1 AND remove_time IS NULL
             "#,
             endpoint_id,
-            disable_reason
+            reason
         )
         .execute(&mut *self.directories().acquire().await?)
         .await?;

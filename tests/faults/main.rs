@@ -6,13 +6,14 @@
 //!   CREDITGATE_FAULT_SECONDS how long each takes, CREDITGATE_FAULT_WORKERS how many
 //!   run at once, CREDITGATE_SEED which is the first. A failure names its seed.
 //!   CREDITGATE_FAULTS_EARLIER names the program of an earlier commit, which then is
-//!   one of the three replicas: `make faults EARLIER=COMMIT` builds it.
+//!   one of the three replicas: `make faults EARLIER=COMMIT` builds it. It has to be one
+//!   that writes the feed of events.
 //! - `make faults-selftest` plants bugs in the program, one at a time, and sees that
 //!   each is caught, and that nobody is accused without one.
 //! - `cargo test --test faults` runs a short part.
 //!
 //! Reading order: [`history`] (what was asked and answered), [`checker`], [`clients`]
-//! and [`webhooks`] (who asks), [`nemesis`] (what goes wrong) with [`postgres`],
+//! and [`webhooks`] (who asks), [`told`] (who listens), [`nemesis`] (what goes wrong) with [`postgres`],
 //! [`proxy`] and [`replica`] (what it goes wrong with), [`schedule`].
 
 #![allow(
@@ -40,6 +41,7 @@ mod schedule;
 #[cfg(feature = "planted-bugs")]
 mod selftest;
 mod send;
+mod told;
 mod webhooks;
 
 use std::{collections::VecDeque, sync::Mutex, time::Duration};
@@ -85,11 +87,13 @@ fn run_all(schedules: Vec<Schedule>, workers: u64) -> Vec<Report> {
 
 fn tell(seed: u64, report: &Report) {
     println!(
-        "schedule {seed}: {} calls, {} unknown of which {} had been done, {} entries, {} findings",
+        "schedule {seed}: {} calls, {} unknown of which {} had been done, {} entries, {} events, \
+         {} findings",
         report.calls,
         report.unknown,
         report.unknown_done,
         report.entries,
+        report.events,
         report.findings.len()
     );
     if !report.findings.is_empty() {
@@ -140,12 +144,13 @@ fn schedules_of_faults_lose_nothing_and_spend_nothing_twice() {
     reports.iter().for_each(|report| fired.add(&report.fired));
     let sum = |of: fn(&Report) -> usize| reports.iter().map(of).sum::<usize>();
     println!(
-        "{} schedules: {} calls, {} unknown of which {} had been done, {} entries",
+        "{} schedules: {} calls, {} unknown of which {} had been done, {} entries, {} events",
         reports.len(),
         sum(|r| r.calls),
         sum(|r| r.unknown),
         sum(|r| r.unknown_done),
-        sum(|r| r.entries)
+        sum(|r| r.entries),
+        sum(|r| r.events)
     );
     println!("how often each fault happened:\n{fired}");
     let all = |of: fn(&mut Report) -> &mut Vec<Duration>, reports: &mut Vec<Report>| {

@@ -26,7 +26,7 @@ use crate::{
     postgres::Postgres,
     replica::Replica,
     send::{CREDIT_TYPE, Clients, POISON, Sent},
-    webhooks,
+    told, webhooks,
 };
 
 /// Replicas of the service.
@@ -63,6 +63,7 @@ pub struct Report {
     pub unknown: usize,
     pub unknown_done: usize,
     pub entries: usize,
+    pub events: usize,
     pub timings: Timings,
     pub fired: Fired,
     pub findings: Vec<String>,
@@ -94,6 +95,7 @@ impl Schedule {
         }
         let addresses = replicas.iter().map(|replica| replica.http).collect();
         work.spawn(webhooks::run(scene.clone(), addresses, self.seed));
+        let reader = told::Reader::start(replicas.iter().map(channel).collect());
         let mut nemesis =
             Nemesis::new(postgres, &mut replicas, scene.clone(), &database, self.seed);
         nemesis.run(&self.deck, Instant::now() + self.length, self.all).await;
@@ -104,6 +106,10 @@ impl Schedule {
         let fired = Fired::default();
         fired.add(&scene.fired);
         let verified = self.reckon(postgres, &database, &fired).await;
+        let mut owner = postgres.owner(&database).await;
+        let to_be_told = told::expected(&mut owner).await;
+        owner.close().await.unwrap();
+        let heard = reader.finish(&to_be_told, &mut findings).await;
         for replica in &mut replicas {
             if !replica.stop().await {
                 findings.push(format!("replica {} does not end as it should", replica.number));
@@ -111,6 +117,7 @@ impl Schedule {
         }
         let mut owner = postgres.owner(&database).await;
         let books = books::read(&mut owner).await;
+        findings.extend(told::check(&heard, &told::expected(&mut owner).await));
         owner.close().await.unwrap();
         let verdict = checker::check(&calls, &books);
         findings.extend(verdict.findings);
@@ -126,6 +133,7 @@ impl Schedule {
             unknown: verdict.unknown,
             unknown_done: verdict.unknown_done,
             entries: books.values().map(|books| books.entries.len()).sum(),
+            events: heard.len(),
             timings,
             fired,
             findings,

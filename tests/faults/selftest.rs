@@ -49,6 +49,7 @@ fn deck(bug: Bug) -> Vec<Fault> {
             vec![Fault::CommitAnswerLost, Fault::KilledAfterCommit]
         }
         Bug::SeenApart => vec![Fault::Killed, Fault::Stopped, Fault::RowsLocked, Fault::Partition],
+        Bug::ToldTooSoon => vec![Fault::Slow, Fault::PausedInTransaction],
         _ => vec![Fault::Cut, Fault::Slow],
     }
 }

@@ -55,7 +55,10 @@ async fn told(
             format!("{code:?} {message} {} {metadata:?} {:?}", info.reason, details.retry_info())
         }
     };
-    text.replace(account, "ACCOUNT").replace("no_t1", "t1").replace("no_r1", "r1")
+    text.replace(account, "ACCOUNT")
+        .replace("no_t1", "t1")
+        .replace("no_r1", "r1")
+        .replace("no_e1", "e1")
 }
 
 /// A server that asks for keys, a key bound to [`OWN`] with all scopes, and what
@@ -83,16 +86,30 @@ async fn bound(db: &TestDb) -> (TestServer, MetadataValue<Ascii>) {
     let reserve = proto::ReserveRequest::decode(message.as_slice()).unwrap();
     open.gate().reserve(reserve).await.unwrap();
     open.finish().await;
+    // Of the foreign account, and of everybody.
+    db.execute(&format!(
+        "INSERT INTO webhook_endpoints (endpoint_id, account_id, url, kinds, secret, create_actor)
+         SELECT id, account_id, 'https://hooks.example', '{{}}', decode(repeat('00', 32), 'hex'), 'test'
+           FROM (VALUES ('e1', '{FOREIGN}'), ('e2', NULL)) AS e (id, account_id)"
+    ))
+    .await;
     let key = make_key(db, &Scope::ALL, Some(OWN), None).await;
     let settings = Settings { auth: Auth::Keys, ..settings(db) };
     let server = TestServer::with(&settings, Clock::Database).await;
     (server, format!("Bearer {}", key.reveal()).parse().unwrap())
 }
 
+/// A request by this key.
+fn by<T>(shown: &MetadataValue<Ascii>, message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.metadata_mut().insert("authorization", shown.clone());
+    request
+}
+
 /// All that the foreign account has, in every table.
 async fn belongings(db: &TestDb) -> i64 {
     let mut sum = 0_i64;
-    for table in TABLES.into_iter().chain(["projects"]) {
+    for table in TABLES.into_iter().chain(["projects", "webhook_endpoints", "mail_choices"]) {
         let hashes = format!(
             "SELECT coalesce(sum(hashtextextended(t::text, 0)::numeric % 1000000007), 0)::bigint
                FROM {table} t WHERE account_id = '{FOREIGN}'"
@@ -138,12 +155,6 @@ async fn what_is_of_no_single_account_is_not_for_a_bound_key() {
         "/creditgate.v1.AccountService/LinkProvider",
         "/creditgate.v1.CatalogService/ApplyCatalog",
         "/creditgate.v1.GateService/ListReservations",
-        "/creditgate.v1.DeliveryService/CreateEndpoint",
-        "/creditgate.v1.DeliveryService/ListEndpoints",
-        "/creditgate.v1.DeliveryService/ListDeliveries",
-        "/creditgate.v1.DeliveryService/ReplayDeliveries",
-        "/creditgate.v1.DeliveryService/ListMails",
-        "/creditgate.v1.DeliveryService/SetMailKinds",
     ] {
         let mut grpc = Grpc::new(server.channel());
         grpc.ready().await.unwrap();
@@ -157,6 +168,46 @@ async fn what_is_of_no_single_account_is_not_for_a_bound_key() {
             "{path}"
         );
     }
+    server.finish().await;
+    db.finish().await;
+}
+
+#[tokio::test]
+async fn a_bound_key_keeps_endpoints_of_its_own_account_alone() {
+    let db = TestDb::new().await;
+    let (server, shown) = bound(&db).await;
+    let mut service = server.deliveries();
+    let create = |account_id: &str| proto::CreateEndpointRequest {
+        account_id: account_id.to_owned(),
+        url: "https://hooks.example/own".to_owned(),
+        kinds: Vec::new(),
+    };
+    // What everybody does is not for it to hear, nor where that is told to be changed.
+    let refused = service.create_endpoint(by(&shown, create(""))).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");
+    let everybodys = proto::DisableEndpointRequest {
+        endpoint_id: "e2".to_owned(),
+        ..proto::DisableEndpointRequest::default()
+    };
+    let refused = service.disable_endpoint(by(&shown, everybodys)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::NotFound, "{refused}");
+    let added = service.create_endpoint(by(&shown, create(OWN))).await.unwrap().into_inner();
+    let list = service.list_endpoints(by(&shown, proto::ListEndpointsRequest {})).await.unwrap();
+    let list: Vec<String> =
+        list.into_inner().endpoints.into_iter().map(|e| e.endpoint_id).collect();
+    assert_eq!(list, std::slice::from_ref(&added.endpoint_id));
+    let disable = proto::DisableEndpointRequest {
+        endpoint_id: added.endpoint_id.clone(),
+        reason: "enough".to_owned(),
+    };
+    service.disable_endpoint(by(&shown, disable)).await.unwrap();
+    let sent = proto::ListDeliveriesRequest {
+        endpoint_id: added.endpoint_id,
+        ..proto::ListDeliveriesRequest::default()
+    };
+    let sent = service.list_deliveries(by(&shown, sent)).await.unwrap().into_inner();
+    assert!(sent.deliveries.is_empty());
+    drop(service);
     server.finish().await;
     db.finish().await;
 }

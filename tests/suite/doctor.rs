@@ -1,17 +1,28 @@
 //! What `creditgate doctor` and `creditgate health` say.
 
 use serde_json::Value;
+use tokio::net::TcpListener;
 
 use crate::{
     harness::{TestDb, TestServer, eventually},
+    mails::server::MailServer,
     program::{output, program, text},
     tls::{Files, authority},
 };
 
 /// What was found: each thing with its health and its words; and the exit code.
 async fn examined(url: Option<&str>, options: &[&str]) -> (Vec<(String, String, String)>, i32) {
+    examined_with(url, options, &[]).await
+}
+
+/// The same, with more of an environment.
+async fn examined_with(
+    url: Option<&str>,
+    options: &[&str],
+    environment: &[(&str, &str)],
+) -> (Vec<(String, String, String)>, i32) {
     let mut command = program();
-    command.args(["doctor", "--output", "json"]).args(options);
+    command.args(["doctor", "--output", "json"]).args(options).envs(environment.iter().copied());
     match url {
         Some(url) => command.env("DATABASE_URL", url),
         None => command.env_remove("DATABASE_URL"),
@@ -96,6 +107,50 @@ async fn a_certificate_is_read_and_so_is_when_it_runs_out() {
     let (found, code) = examined(Some(&db.url()), &["--tls-cert", cert, "--tls-key", key]).await;
     let (health, said) = of(&found, "TLS");
     assert!(health == "bad" && said.contains("has no private key in it") && code == 1, "{said}");
+    db.finish().await;
+}
+
+#[tokio::test]
+async fn whom_a_server_would_call_is_called_and_who_does_not_answer_is_told() {
+    let db = TestDb::new().await;
+    let url = db.url();
+    let (found, _) = examined(Some(&url), &[]).await;
+    assert_eq!(of(&found, "traces"), ("ok", "none are sent"));
+    assert_eq!(of(&found, "mail"), ("ok", "none is sent"));
+    assert_eq!(of(&found, "endpoints"), ("ok", "0, none fails"));
+    // Somebody who listens, and greets nobody.
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let collector = format!("http://{}", silent.local_addr().unwrap());
+    let (found, _) = examined(Some(&url), &["--otlp-endpoint", &collector]).await;
+    assert_eq!(of(&found, "traces").0, "ok", "{:?}", of(&found, "traces"));
+    let nobody = ["--otlp-endpoint", "http://127.0.0.1:1"];
+    let (found, _) = examined(Some(&url), &nobody).await;
+    let (health, said) = of(&found, "traces");
+    assert!(health == "warning" && said.contains("takes no connection"), "{said}");
+    let mails = MailServer::start().await;
+    let with_mail = async |smtp: &str| {
+        let mail = [("CREDITGATE_SMTP_URL", smtp), ("CREDITGATE_MAIL_FROM", "gate@a.example")];
+        examined_with(Some(&url), &[], &mail).await.0
+    };
+    let found = with_mail(&mails.url()).await;
+    assert_eq!(of(&found, "mail"), ("ok", "the server greets; from gate@a.example"));
+    let found = with_mail("smtp://127.0.0.1:1").await;
+    assert_eq!(of(&found, "mail").0, "warning", "{:?}", of(&found, "mail"));
+    let found = with_mail("http://127.0.0.1:1").await;
+    assert_eq!(of(&found, "mail").0, "bad", "{:?}", of(&found, "mail"));
+    db.execute(
+        "INSERT INTO webhook_endpoints (endpoint_id, url, kinds, secret, create_actor, failures,
+                                        disable_time)
+         SELECT id, 'https://hooks.example', '{}', decode(repeat('00', 32), 'hex'), 'test', failures,
+                since
+           FROM (VALUES ('good', 0, NULL), ('fails', 3, NULL), ('over', 9, now()))
+                AS e (id, failures, since)",
+    )
+    .await;
+    let (found, _) = examined(Some(&url), &[]).await;
+    let (health, said) = of(&found, "endpoints");
+    assert!(said.starts_with("3, of which 1 fail and 1 are disabled"), "{said}");
+    assert_eq!(health, "warning");
     db.finish().await;
 }
 

@@ -1,6 +1,6 @@
 //! Mails: PreBreach's list of notifications, item by item; and no storm.
 
-mod server;
+pub mod server;
 
 use chrono::TimeDelta;
 use creditgate::{
@@ -131,6 +131,25 @@ async fn a_month_of_activity_is_told_item_by_item_none_missing_none_repeated() {
     })
     .await;
     ledger.close().await;
+    server.finish().await;
+    db.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_begins_to_send_mails_sends_none_of_what_was_before() {
+    let db = TestDb::new().await;
+    let without = TestServer::start(&db).await;
+    without.apply_catalog().await;
+    create(&without, "old", "", "old@acme.example").await;
+    for id in ["g1", "g2", "g3"] {
+        without.grant("old", id, "scan", 1).await;
+    }
+    without.finish().await;
+    let mails = MailServer::start().await;
+    let server = open(&db, &mails, Clock::Database).await;
+    server.grant("old", "g4", "scan", 1).await;
+    eventually("the new one is sent", async || mails.received().len() == 1).await;
+    assert_eq!(listed(&server, "old").await.len(), 1);
     server.finish().await;
     db.finish().await;
 }

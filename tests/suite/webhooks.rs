@@ -141,6 +141,14 @@ async fn two_replicas_tell_an_endpoint_of_everything_in_order_with_one_id_each()
     one.deliveries().delete_endpoint(remove.clone()).await.unwrap();
     let gone = one.deliveries().delete_endpoint(remove).await.unwrap_err();
     assert_eq!(gone.code(), Code::NotFound, "{gone}");
+    // What was sent to it stays on record; of one that never was, nothing is made up.
+    assert_eq!(deliveries(&one, &all.endpoint_id).await.len(), 61);
+    let never = ListDeliveriesRequest {
+        endpoint_id: "ep_never".to_owned(),
+        ..ListDeliveriesRequest::default()
+    };
+    let never = one.deliveries().list_deliveries(never).await.unwrap_err();
+    assert_eq!(never.code(), Code::NotFound, "{never}");
     one.grant("a", "later", "scan", 1).await;
     eventually("the other one hears", async || of_a.ids().len() == 31).await;
     assert_eq!(receiver.received().len(), 62);

@@ -20,10 +20,11 @@ use super::{hand_on::Consumer, shown};
 use crate::{
     clock::Timestamp,
     domain::event::{Event, EventKind},
-    ids::AccountId,
+    ids::{AccountId, SeenAccounts},
     ledger::{Ledger, LedgerError, WORK_LIMIT, detached, within},
     store::{
         Cell, Database, StoreError,
+        delivery_state::DeliveryState,
         event_cursors::Handover,
         mails::{Addressee, NewMail, StoredMail, TakenMail},
         queries::FeedRow,
@@ -187,6 +188,20 @@ impl Mailer {
         Ok(Self { transport, from })
     }
 
+    /// Whether the server takes us: it is greeted, and told who we are, nothing else.
+    ///
+    /// # Errors
+    ///
+    /// Why not, for people.
+    pub async fn greet(&self, limit: Duration) -> Result<(), String> {
+        match time::timeout(limit, self.transport.test_connection()).await {
+            Ok(Ok(true)) => Ok(()),
+            Ok(Ok(false)) => Err("the mail server does not want us".to_owned()),
+            Ok(Err(error)) => Err(shown(&error.to_string())),
+            Err(_) => Err(format!("no answer within {} s", limit.as_secs())),
+        }
+    }
+
     /// Sends one. `Err(true)`: it never will be; `Err(false)`: another try may do better.
     async fn send(&self, mail: &TakenMail) -> Result<(), (bool, String)> {
         let recipient: Mailbox = mail
@@ -249,7 +264,7 @@ async fn deliver(database: &Database, mailer: &Mailer, mail: TakenMail) {
     let (state, rest, error) = match mailer.send(&mail).await {
         Ok(()) => {
             outcome("delivered");
-            (2, Duration::ZERO, String::new())
+            (DeliveryState::Delivered, Duration::ZERO, String::new())
         }
         Err((is_final, error)) => {
             let index = usize::try_from(mail.attempts - 1).unwrap_or(usize::MAX);
@@ -259,12 +274,12 @@ async fn deliver(database: &Database, mailer: &Mailer, mail: TakenMail) {
                 Some(rest) => {
                     outcome("failed");
                     tracing::info!(account, %event, error, "a mail is sent again later");
-                    (1, rest, error)
+                    (DeliveryState::Waiting, rest, error)
                 }
                 None => {
                     outcome("given_up");
                     tracing::warn!(account, %event, error, "a mail cannot be sent");
-                    (3, Duration::ZERO, error)
+                    (DeliveryState::Failed, Duration::ZERO, error)
                 }
             }
         }
@@ -310,6 +325,12 @@ impl Mails {
         let choose = async move { database.choose_mails(&id, numbers.as_deref(), &actor).await };
         detached(choose).await?;
         Ok(kinds.unwrap_or_else(|| words::USUAL.to_vec()))
+    }
+
+    /// The same, of these accounts alone.
+    #[must_use]
+    pub fn seen_by(&self, accounts: SeenAccounts) -> Self {
+        Self { ledger: self.ledger.seen_by(accounts), ..self.clone() }
     }
 
     /// An account's mails, the newest first.

@@ -5,6 +5,7 @@ use uuid::Uuid;
 use super::{Invalid, Paged, fields::Fields};
 use crate::{
     clock::Timestamp,
+    delivery::DeliveryState,
     domain::event::EventKind,
     grpc::page::{List, rows_for},
     ids::AccountId,
@@ -29,7 +30,7 @@ pub(in crate::grpc) struct NewEndpoint {
 #[derive(Debug)]
 pub(in crate::grpc) struct DeliveryPage {
     pub(in crate::grpc) endpoint_id: String,
-    pub(in crate::grpc) state: Option<i16>,
+    pub(in crate::grpc) state: Option<DeliveryState>,
     pub(in crate::grpc) before: Option<i64>,
     pub(in crate::grpc) limit: i64,
     pub(in crate::grpc) list: List,
@@ -81,13 +82,15 @@ pub(in crate::grpc) fn deliveries(
     let state = match request.state {
         0 => None,
         // A webhook is never held back.
-        state => {
-            fields.choice("state", state, |number| (1..=3).contains(&number).then_some(number))
-        }
+        state => fields.choice("state", state, |number| {
+            DeliveryState::from_number(number).filter(|state| *state != DeliveryState::HeldBack)
+        }),
     };
     let size = fields.page_size(request.page_size);
     fields.finish(|| Some(()))?;
-    let list = List::of("ListDeliveries").text(&request.endpoint_id).number(state.map(i64::from));
+    let list = List::of("ListDeliveries")
+        .text(&request.endpoint_id)
+        .number(state.map(|state| i64::from(state as i16)));
     let before = list.key(&request.page_token)?;
     let endpoint_id = request.endpoint_id.clone();
     Ok(DeliveryPage { endpoint_id, state, before, limit: rows_for(size), list, size })

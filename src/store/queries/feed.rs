@@ -20,13 +20,15 @@ use crate::{
 /// How far a cell's feed has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FeedHead {
-    /// The last position that was drawn; whether it is committed is another matter.
-    pub drawn: i64,
+    /// The last position that is committed. Lower ones may not be yet.
+    pub last: i64,
     /// A transaction id that is greater than that of whoever has drawn up to there;
     /// only where that is further than was known.
     pub barrier: Option<i64>,
     /// All transactions with a lower id have ended.
     pub horizon: i64,
+    /// No transaction with this id, or a greater one, has ended.
+    pub ended: i64,
 }
 
 /// What one row of the feed tells.
@@ -59,17 +61,18 @@ impl Cell {
     pub async fn feed_head(&self, known: i64) -> Result<FeedHead, StoreError> {
         let row = sqlx::query!(
             r#"
-            SELECT CASE WHEN is_called THEN last_value ELSE 0 END AS "drawn!",
-                   CASE WHEN is_called AND last_value > $1
-                        THEN pg_current_xact_id()::text::bigint END AS barrier,
-                   pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS "horizon!"
-              FROM feed_position_seq
+            SELECT f.last AS "last!",
+                   CASE WHEN f.last > $1 THEN pg_current_xact_id()::text::bigint END AS barrier,
+                   pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS "horizon!",
+                   pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS "ended!"
+              FROM (SELECT coalesce(max(position), 0) AS last FROM feed) f
             "#,
             known
         )
         .fetch_one(&mut *self.pool.acquire().await?)
         .await?;
-        Ok(FeedHead { drawn: row.drawn, barrier: row.barrier, horizon: row.horizon })
+        let (last, barrier) = (row.last, row.barrier);
+        Ok(FeedHead { last, barrier, horizon: row.horizon, ended: row.ended })
     }
 
     /// The first row after `after` and when it was written.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::{Attempt, NewDelivery, StoredDelivery, TakenEndpoint, WaitingDelivery};
-use crate::store::{Database, StoreError, event_cursors::Handover};
+use crate::store::{Database, StoreError, delivery_state::DeliveryState, event_cursors::Handover};
 
 impl Database {
     /// The first delivery that waits for an endpoint; where there is none, it rests.
@@ -84,7 +84,7 @@ impl Database {
             "#,
             taken.endpoint_id,
             taken.takes,
-            i32::from(attempt.state),
+            i32::from(attempt.state as i16),
             attempt.rest.map(|rest| rest.as_secs_f64()),
             attempt.disable
         )
@@ -100,7 +100,7 @@ impl Database {
             "#,
             taken.endpoint_id,
             event_id,
-            attempt.state,
+            attempt.state as i16,
             attempt.status,
             attempt.error
         )
@@ -118,14 +118,15 @@ impl Database {
     pub async fn deliveries(
         &self,
         endpoint_id: &str,
-        state: Option<i16>,
+        state: Option<DeliveryState>,
         before: Option<i64>,
         limit: i64,
     ) -> Result<Vec<StoredDelivery>, StoreError> {
         let rows = sqlx::query_as!(
             StoredDelivery,
             r#"
-            SELECT endpoint_id, event_id, delivery, account_id, kind, state, attempts,
+            SELECT endpoint_id, event_id, delivery, account_id, kind,
+                   state AS "state: DeliveryState", attempts,
                    last_attempt_time, response_status, error, create_time, settle_time
               FROM public.webhook_deliveries
              WHERE endpoint_id = $1 COLLATE "ucs_basic" AND ($2::smallint IS NULL OR state = $2)
@@ -133,7 +134,7 @@ impl Database {
              ORDER BY delivery DESC LIMIT $4
             "#,
             endpoint_id,
-            state,
+            state.map(|state| state as i16),
             before,
             limit
         );

@@ -209,7 +209,31 @@ pub fn calls(account: &str, theirs: bool) -> Vec<Call> {
         call!("GateService/WatchUnblocked", WatchUnblockedRequest { scan: scan() }),
         call!("EventService/ListEvents", ListEventsRequest { account_id: account_id.clone() }),
         call!("EventService/WatchEvents", WatchEventsRequest { account_id: account_id.clone() }),
-        // These name a purchase, not an account.
+        call!(
+            "DeliveryService/CreateEndpoint",
+            CreateEndpointRequest {
+                account_id: account_id.clone(),
+                url: "https://hooks.example/".to_owned()
+            }
+        ),
+        call!("DeliveryService/ListMails", ListMailsRequest { account_id: account_id.clone() }),
+        call!(
+            "DeliveryService/SetMailKinds",
+            SetMailKindsRequest { account_id: account_id.clone() }
+        ),
+        // These name an endpoint, or a purchase, not an account.
+        call!("DeliveryService/EnableEndpoint", EnableEndpointRequest { endpoint_id: id("e1") }),
+        call!("DeliveryService/DisableEndpoint", DisableEndpointRequest { endpoint_id: id("e1") }),
+        call!(
+            "DeliveryService/RotateEndpointSecret",
+            RotateEndpointSecretRequest { endpoint_id: id("e1") }
+        ),
+        call!("DeliveryService/ListDeliveries", ListDeliveriesRequest { endpoint_id: id("e1") }),
+        call!(
+            "DeliveryService/ReplayDeliveries",
+            ReplayDeliveriesRequest { endpoint_id: id("e1") }
+        ),
+        call!("DeliveryService/DeleteEndpoint", DeleteEndpointRequest { endpoint_id: id("e1") }),
         call!("BillingService/ConfirmTopUp", ConfirmTopUpRequest { top_up_id: id("t1") }),
         call!(
             "BillingService/FailTopUp",
