@@ -14,6 +14,7 @@ pub mod watch;
 
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -23,6 +24,10 @@ use crate::{
 use cursor::{Cursor, FeedPlace};
 use hub::Feed;
 use watch::{Filter, Watch};
+
+/// Watches that are placed at once. All of a replica come together when another one
+/// has gone: they wait for each other, and leave connections to those who only read.
+const PLACED_AT_ONCE: usize = 4;
 
 /// Where a watcher begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +62,7 @@ pub enum WatchError {
 pub struct Events {
     ledger: Ledger,
     feeds: Vec<Arc<Feed>>,
+    placing: Arc<Semaphore>,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -72,7 +78,8 @@ impl Events {
             tasks.spawn(Arc::clone(feed).run(stop.clone()));
         }
         tasks.close();
-        Self { ledger, feeds, stop, tasks }
+        let placing = Arc::new(Semaphore::new(PLACED_AT_ONCE));
+        Self { ledger, feeds, placing, stop, tasks }
     }
 
     /// Is cancelled when watchers are to end.
@@ -94,6 +101,7 @@ impl Events {
     /// The account does not exist, the cursor is of another list, or the database is
     /// away.
     pub async fn watch(&self, filter: Filter, start: Start) -> Result<Watch, WatchError> {
+        let _turn = self.placing.acquire().await.map_err(|_| LedgerError::Closed)?;
         let feeds = match &filter.account_id {
             None => self.feeds.clone(),
             Some(account_id) => {

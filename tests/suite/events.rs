@@ -1,6 +1,7 @@
 //! What happened is told: in the order of each account's ledger, none left out,
 //! whoever writes, whenever a reader goes away.
 
+mod many;
 mod soon;
 mod watcher;
 
