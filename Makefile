@@ -9,7 +9,7 @@ PROFILE ?= dev
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help dev test faults faults-selftest check-deploy restore-drill bench dist lint sqlx sqlx-check ci tools postgres
+.PHONY: help dev test faults faults-selftest check-deploy check-documents restore-drill bench dist lint sqlx sqlx-check ci tools postgres
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,11 @@ dist: ## Builds a release: program, list of its dependencies, unit for systemd, 
 check-deploy: tools postgres ## Tries what is in deploy/: alerts, manifests, a Prometheus, a restore
 	cargo build --locked
 	tests/check-deploy
+
+check-documents: postgres ## Types what the documents tell their readers to type, and compares what is printed
+	@tests/install-tools
+	cargo build --locked
+	tests/with-postgres --fsync .venv/bin/python tests/python/documents.py target/debug/creditgate
 
 restore-drill: postgres ## Rehearses a restore: base backup, log, a point in time, books that agree
 	cargo build --locked
