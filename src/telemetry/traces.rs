@@ -3,10 +3,11 @@
 //! A caller's context comes in W3C's `traceparent` header. The batch is a child of
 //! the first of its calls that is traced, and linked to the others; phases are its
 //! children. Without an endpoint nothing of this is recorded, and spans cost a
-//! look at a flag.
+//! look at a flag. Which calls are traced is decided before there is a span: one that
+//! is made and thrown away costs nearly as much as one that is sent.
 
 use std::{
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
     time::{Duration, SystemTime},
 };
 
@@ -14,7 +15,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::{
     KeyValue,
     propagation::{Extractor, TextMapPropagator},
-    trace::{Span as _, SpanKind, TraceContextExt, Tracer, TracerProvider},
+    trace::{Span as _, SpanContext, SpanKind, TraceContextExt, Tracer, TracerProvider},
 };
 use opentelemetry_otlp::{ExporterBuildError, SpanExporter, WithExportConfig, WithTonicConfig};
 use opentelemetry_sdk::{
@@ -22,6 +23,7 @@ use opentelemetry_sdk::{
     propagation::TraceContextPropagator,
     trace::{Sampler, SdkTracer, SdkTracerProvider},
 };
+use rand::RngExt;
 use tonic::transport::ClientTlsConfig;
 use tracing::Span;
 use tracing_opentelemetry::{OpenTelemetryLayer, OpenTelemetrySpanExt};
@@ -31,8 +33,9 @@ use tracing_subscriber::registry::LookupSpan;
 /// unless `trace` is asked for.
 pub(super) const TARGET: &str = "creditgate::trace";
 
-/// True once spans are sent anywhere: a look at it is all that calls cost until then.
-static ON: AtomicBool = AtomicBool::new(false);
+/// One call in so many is traced, of those whose caller has not decided; 0 before spans
+/// are sent anywhere: a look at it is all that calls cost until then.
+static ONE_IN: AtomicU32 = AtomicU32::new(0);
 
 /// What sends spans to a collector.
 #[derive(Debug, Clone)]
@@ -53,18 +56,16 @@ impl Traces {
             true => exporter.with_tls_config(ClientTlsConfig::new().with_native_roots()),
             false => exporter,
         };
-        let share = 1.0 / f64::from(one_in.max(1));
-        let ours = Sampler::TraceIdRatioBased(share);
         let resource = Resource::builder()
             .with_service_name("creditgate")
             .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")));
         let provider = SdkTracerProvider::builder()
             .with_batch_exporter(exporter.build()?)
-            .with_sampler(Sampler::ParentBased(Box::new(ours)))
+            .with_sampler(Sampler::ParentBased(Box::new(Sampler::AlwaysOn)))
             .with_resource(resource.build())
             .build();
         opentelemetry::global::set_tracer_provider(provider.clone());
-        ON.store(true, Relaxed);
+        ONE_IN.store(one_in.max(1), Relaxed);
         Ok(Self { provider })
     }
 
@@ -103,7 +104,12 @@ impl Extractor for Headers<'_> {
 
 /// The span of a call, in its caller's trace where it came with one.
 pub(crate) fn call(method: &str, headers: &HeaderMap<HeaderValue>) -> Span {
-    if !ON.load(Relaxed) {
+    let one_in = ONE_IN.load(Relaxed);
+    if one_in == 0 {
+        return Span::none();
+    }
+    let parent = TraceContextPropagator::new().extract(&Headers(headers));
+    if !is_traced(parent.span().span_context(), one_in) {
         return Span::none();
     }
     let span = tracing::trace_span!(
@@ -115,16 +121,23 @@ pub(crate) fn call(method: &str, headers: &HeaderMap<HeaderValue>) -> Span {
         rpc.grpc.status_code = tracing::field::Empty,
     );
     if !span.is_disabled() {
-        let parent = TraceContextPropagator::new().extract(&Headers(headers));
         // Fails for a span that has begun only.
         let _ = span.set_parent(parent);
     }
     span
 }
 
+/// Whether a call is traced: as its caller has decided, else one in so many.
+fn is_traced(caller: &SpanContext, one_in: u32) -> bool {
+    match caller.is_valid() {
+        true => caller.is_sampled(),
+        false => rand::rng().random_ratio(1, one_in),
+    }
+}
+
 /// The span that the current task works in.
 pub(crate) fn current() -> Span {
-    if ON.load(Relaxed) { Span::current() } else { Span::none() }
+    if ONE_IN.load(Relaxed) == 0 { Span::none() } else { Span::current() }
 }
 
 /// How a call was answered.
@@ -159,4 +172,28 @@ pub(crate) fn phase(name: &'static str, took: Duration) {
         .with_start_time(end.checked_sub(took).unwrap_or(end))
         .with_attributes([KeyValue::new("db.system.name", "postgresql")]);
     phase.start_with_context(&tracer, &batch.context()).end_with_timestamp(end);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn traced(traceparent: Option<&str>, one_in: u32) -> usize {
+        let mut headers = HeaderMap::new();
+        if let Some(text) = traceparent {
+            headers.insert("traceparent", text.parse().unwrap());
+        }
+        let parent = TraceContextPropagator::new().extract(&Headers(&headers));
+        (0..10_000).filter(|_| is_traced(parent.span().span_context(), one_in)).count()
+    }
+
+    #[test]
+    fn a_caller_decides_and_of_those_who_do_not_one_in_so_many_is_traced() {
+        let id = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331";
+        assert_eq!(traced(Some(&format!("{id}-01")), 100), 10_000);
+        assert_eq!(traced(Some(&format!("{id}-00")), 1), 0);
+        assert_eq!(traced(None, 1), 10_000);
+        assert_eq!(traced(Some("00-nonsense"), 1), 10_000);
+        assert!((20..300).contains(&traced(None, 100)));
+    }
 }
