@@ -10,8 +10,9 @@ use std::{
     time::Duration,
 };
 
+use chrono::TimeDelta;
 use creditgate::{
-    clock::Clock,
+    clock::{Clock, ManualClock, Timestamp},
     domain::{event::EventKind, reservation::ReleaseCause},
     ledger::Ledger,
     proto::{Event, ListEventsRequest, WatchEventsRequest},
@@ -19,7 +20,7 @@ use creditgate::{
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use tokio::time::timeout;
 
-use crate::harness::{TestDb, TestServer, eventually, words::*};
+use crate::harness::{TestDb, TestServer, eventually, settings, words::*};
 use watcher::Watcher;
 
 /// All of an account's events, the oldest first, page by page.
@@ -51,6 +52,38 @@ fn kinds(events: &[Event]) -> Vec<EventKind> {
 async fn spend(ledger: &Ledger, account_id: &str, id: &str) {
     ledger.submit(reserve(account_id, id, "live_audit")).await.unwrap();
     ledger.submit(commit(account_id, id)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_scan_that_stays_unbilled_is_told_once_however_often_its_commit_comes() {
+    let db = TestDb::new().await;
+    let clock = ManualClock::at("2026-01-31T09:00:00Z".parse::<Timestamp>().unwrap());
+    let server = TestServer::with(&settings(&db), Clock::Manual(clock.clone())).await;
+    server.apply_catalog().await;
+    server.create_account("a").await;
+    server.grant("a", "g", "scan", 1).await;
+    let ledger = db.ledger(Clock::Manual(clock.clone())).await;
+    ledger.submit(reserve("a", "late", "live_audit")).await.unwrap();
+    clock.advance(TimeDelta::days(1));
+    // Where the server's reaper was faster, there is nothing left to expire.
+    let _expired = ledger.submit(expire("a", "late")).await;
+    spend(&ledger, "a", "other").await;
+    // One by one, and some in one batch.
+    for _ in 0..2 {
+        ledger.submit(commit("a", "late")).await.unwrap_err();
+        for answer in ledger.submit_all(vec![commit("a", "late"), commit("a", "late")]).await {
+            answer.unwrap_err();
+        }
+    }
+    server.grant("a", "last", "scan", 1).await;
+    let mut watch = Watcher::after(&server, "a", "").await;
+    let told = watch.take(listed(&server, "a", 100).await.len()).await;
+    assert_eq!(kinds(&told).last(), Some(&EventKind::CreditGranted), "{told:?}");
+    let unbilled = kinds(&told).into_iter().filter(|kind| *kind == EventKind::UnbilledScan);
+    assert_eq!(unbilled.count(), 1);
+    ledger.close().await;
+    server.finish().await;
+    db.finish().await;
 }
 
 #[tokio::test]

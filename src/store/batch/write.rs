@@ -39,7 +39,8 @@ pub(super) async fn write<'s>(
     let changes: Vec<Change<'s>> = changes.collect();
     subscriptions::hold_catalog(connection, catalog_revision, &changes).await?;
     account_rows(connection, &changes).await?;
-    movements::write(connection, &changes).await?;
+    let news = history::notices(connection, &changes).await?;
+    movements::write(connection, &changes, news).await?;
     balances::insert(connection, &changes).await?;
     if planted::has(Bug::CommitsMidway) {
         sqlx::query("COMMIT AND CHAIN").execute(&mut *connection).await?;
@@ -49,8 +50,7 @@ pub(super) async fn write<'s>(
     subscriptions::write(connection, &changes).await?;
     top_ups::write(connection, &changes).await?;
     payments::write(connection, now, &changes).await?;
-    history::operations(connection, &changes).await?;
-    history::notices(connection, &changes).await
+    history::operations(connection, &changes).await
 }
 
 /// A guard that held nowhere else: somebody has changed a row under our lock.

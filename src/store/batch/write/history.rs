@@ -1,6 +1,8 @@
 //! What is only ever inserted by a batch, beside its movements: operations and
 //! notices.
 
+use std::collections::BTreeSet;
+
 use sqlx::PgConnection;
 
 use super::Change;
@@ -59,17 +61,18 @@ pub(super) async fn operations(
     Ok(())
 }
 
-/// A notice is told once: the same again is passed over.
+/// A notice is told once: the same again is passed over. Gives accounts and keys of those
+/// that are new.
 pub(super) async fn notices(
     connection: &mut PgConnection,
     changes: &[Change<'_>],
-) -> Result<(), StoreError> {
+) -> Result<BTreeSet<(String, String)>, StoreError> {
     let rows: Vec<(&AccountId, &Notice)> = changes
         .iter()
         .flat_map(|(_, new)| new.notices.iter().map(|notice| (&new.account.account_id, notice)))
         .collect();
     if rows.is_empty() {
-        return Ok(());
+        return Ok(BTreeSet::new());
     }
     let keys: Vec<String> = rows.iter().map(|(account, _)| account.to_string()).collect();
     let notices = || rows.iter().map(|(_, notice)| *notice);
@@ -83,7 +86,7 @@ pub(super) async fn notices(
     let sequences: Vec<Option<i64>> = notices().map(|n| n.sequence).collect();
     let available: Vec<Option<i64>> = notices().map(|n| n.available).collect();
     let details: Vec<String> = notices().map(|n| n.detail.clone()).collect();
-    sqlx::query!(
+    let new = sqlx::query!(
         r#"
         INSERT INTO notices (account_id, notice_key, kind, credit_type, credits, subject,
                              create_time, sequence, available, detail)
@@ -91,6 +94,7 @@ pub(super) async fn notices(
                              $6::text[], $7::timestamptz[], $8::bigint[], $9::bigint[],
                              $10::text[])
             ON CONFLICT ON CONSTRAINT notices_pkey DO NOTHING
+     RETURNING account_id, notice_key
         "#,
         &keys,
         &ids,
@@ -103,7 +107,7 @@ pub(super) async fn notices(
         &available as &[Option<i64>],
         &details
     )
-    .execute(connection)
+    .fetch_all(connection)
     .await?;
-    Ok(())
+    Ok(new.into_iter().map(|row| (row.account_id, row.notice_key)).collect())
 }

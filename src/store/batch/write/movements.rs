@@ -10,6 +10,8 @@
 mod columns;
 mod feed;
 
+use std::collections::BTreeSet;
+
 use sqlx::PgConnection;
 
 use self::{
@@ -19,15 +21,17 @@ use self::{
 use super::{Change, balances::Balances, expect_rows};
 use crate::{clock::Timestamp, store::StoreError};
 
+/// `news`: accounts and keys of the notices that were not known before.
 pub(super) async fn write(
     connection: &mut PgConnection,
     changes: &[Change<'_>],
+    news: BTreeSet<(String, String)>,
 ) -> Result<(), StoreError> {
     let balances = Balances::changed(changes);
     let lots = Lots::changed(changes);
     let reservations = Reservations::made(changes);
     let entries = Entries::made(changes);
-    let feed = Feed::of(changes);
+    let feed = Feed::of(changes, news);
     if balances.account_ids.is_empty()
         && lots.account_ids.is_empty()
         && reservations.account_ids.is_empty()

@@ -1,5 +1,7 @@
 //! The row of the feed: which entries and notices of a batch are worth telling.
 
+use std::collections::BTreeSet;
+
 use crate::{
     clock::Timestamp,
     domain::{entry::Entry, event::kind_of},
@@ -20,11 +22,13 @@ pub(super) struct Feed {
 }
 
 impl Feed {
-    pub(super) fn of(changes: &[Change<'_>]) -> Self {
+    /// `news`: accounts and keys of the notices that were not known before: what was told
+    /// is not told again.
+    pub(super) fn of(changes: &[Change<'_>], mut news: BTreeSet<(String, String)>) -> Self {
         let mut feed = Self::default();
         for (_, new) in changes {
             // Of one type they follow one another but for those of another type.
-            let mut begun = feed.account_ids.len();
+            let begun = feed.account_ids.len();
             for entry in new.entries.iter().filter(|entry| is_told(entry)) {
                 feed.time = feed.time.max(Some(entry.create_time));
                 let of_type = feed.credit_types.iter().skip(begun);
@@ -39,12 +43,14 @@ impl Feed {
                     }
                 }
             }
-            feed.time = feed.time.max(new.notices.iter().map(|notice| notice.create_time).max());
-            begun = feed.notice_keys.len();
-            feed.notice_keys.extend(new.notices.iter().map(|notice| notice.key.clone()));
-            let told = feed.notice_keys.len() - begun;
-            let account_id = || new.account.account_id.to_string();
-            feed.notice_account_ids.extend(std::iter::repeat_with(account_id).take(told));
+            for notice in &new.notices {
+                let named = (new.account.account_id.to_string(), notice.key.clone());
+                if news.remove(&named) {
+                    feed.time = feed.time.max(Some(notice.create_time));
+                    feed.notice_account_ids.push(named.0);
+                    feed.notice_keys.push(named.1);
+                }
+            }
         }
         feed
     }
