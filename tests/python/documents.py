@@ -37,6 +37,10 @@ ELSEWHERE = [
 SHELL = r"(\$ |creditgate (?!is )|grpcurl |make |openssl |export |unset |install |echo |systemctl |journalctl |promtool |pg_basebackup |[A-Z_]+=\S)"
 SQL = r"(SELECT|ALTER ROLE|CREATE ROLE|GRANT) "
 
+CUSTOMER = (
+    'creditgate account create --account acme --name "Acme, Inc." --email billing@acme.example'
+)
+
 PRELUDE = r"""
 set -u
 server=
@@ -65,7 +69,7 @@ creditgate() {
 
 
 def commands(text):
-    """What is typed: (line, "shell" or "SQL", the command, what it prints or None)."""
+    """What is typed: (line, "shell", "SQL" or "books", the command, what it prints or None)."""
     found, fence, block = [], None, []
     for number, line in enumerate(text.splitlines(), 1):
         if line.startswith("```"):
@@ -97,6 +101,9 @@ def block_commands(block):
             found.append([number, "shell", command, [] if is_transcript else None])
         elif re.match(SQL, line):
             found.append([number, "SQL", line, None])
+        elif line.startswith("all books agree: "):
+            # What the line that `dev` says it with prints: the sentence before is about it.
+            found.append([number, "books", "verify", [line]])
     return found
 
 
@@ -153,6 +160,7 @@ class Reader:
         self.home.chmod(0o755)
         ports = {name: f"127.0.0.1:{free_port()}" for name in ("dev", "dev_http", "served", "probed")}
         self.served = ports["served"]
+        self.addresses = (f"http://{self.served}", f"http://{ports['dev']}")
         (self.home / "bin").mkdir()
         if not shutil.which("grpcurl"):
             shim = self.home / "bin" / "grpcurl"
@@ -173,7 +181,7 @@ class Reader:
         serving = self.owner.replace("creditgate_owner@", "creditgate_app@")
         self.environment = clean | {
             "PROGRAM": str(program), "SERVED": self.served, "PROBED": ports["probed"],
-            "CREDITGATE_ADDR": f"http://{ports['dev']}",
+            "CREDITGATE_ADDR": self.addresses[1],
         }
         self.dev = subprocess.Popen(
             [program, "dev", "--data-dir", self.home / "data", "--grpc-addr", ports["dev"],
@@ -218,12 +226,6 @@ class Reader:
                 return
         for name, here in self.names.items():
             command = command.replace(name, here)
-        if "catalog apply deploy/catalogs/prebreach" in command:
-            # For the gate that was just started; and what the reader has by then: a customer.
-            command = f"export CREDITGATE_ADDR=http://{self.served}; {command} && " + (
-                'creditgate account create --account acme --name "Acme, Inc." '
-                f"--email billing@acme.example; export CREDITGATE_ADDR={self.environment['CREDITGATE_ADDR']}"
-            )
         if kind == "SQL":
             done = subprocess.run(
                 [self.psql, self.owner, "-X", "-v", "ON_ERROR_STOP=1", "-c",
@@ -231,13 +233,20 @@ class Reader:
                 capture_output=True, text=True, env=self.environment,
             )
             code, said = done.returncode, (done.stdout + done.stderr).splitlines()
+        elif kind == "books":
+            code, said = self.shell.run(f"DATABASE_URL='{self.dev_books}' creditgate {command}")
+        elif "catalog apply deploy/catalogs/prebreach" in command:
+            # For the gate that was just started; and what the reader has by then: a customer.
+            there, here = (f"export CREDITGATE_ADDR={address}" for address in self.addresses)
+            self.shell.run(there)
+            code, said = self.shell.run(f"{command} && {CUSTOMER}")
+            self.shell.run(here)
         else:
             code, said = self.shell.run(command)
         self.typed += 1
         self.learn(command, said)
-        may_fail = printed and re.match("error: |blocked ", printed[0] if printed else "")
-        # grpcurl says so when it has waited as long as it was told to.
-        may_fail = may_fail or "-max-time" in command
+        # As it is written; and grpcurl says so when it has waited as long as it was told to.
+        may_fail = (printed and re.match("error: |blocked ", printed[0])) or "-max-time" in command
         if code != 0 and not may_fail:
             self.failures.append(f"{where}: exit code {code}: {command}\n    " + "\n    ".join(said))
         elif printed:
