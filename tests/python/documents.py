@@ -37,6 +37,15 @@ ELSEWHERE = [
 SHELL = r"(\$ |creditgate (?!is )|grpcurl |make |openssl |export |unset |install |echo |systemctl |journalctl |promtool |pg_basebackup |[A-Z_]+=\S)"
 SQL = r"(SELECT|ALTER ROLE|CREATE ROLE|GRANT) "
 
+SCANNER = """#!/usr/bin/env python3
+import socket
+
+def is_open(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+print([port for port in range(1, 1025) if is_open(port)], "are open")
+"""
 CUSTOMER = (
     'creditgate account create --account acme --name "Acme, Inc." --email billing@acme.example'
 )
@@ -162,11 +171,10 @@ class Reader:
         self.served = ports["served"]
         self.addresses = (f"http://{self.served}", f"http://{ports['dev']}")
         (self.home / "bin").mkdir()
-        if not shutil.which("grpcurl"):
-            shim = self.home / "bin" / "grpcurl"
-            python = ROOT / ".venv/bin/python"
-            shim.write_text(f'#!/bin/sh\nexec "{python}" "{ROOT}/tests/python/grpcurl.py" "$@"\n')
-            shim.chmod(0o755)
+        # What a machine may lack: what asks as grpcurl does, and what scans ports as nmap does.
+        python = ROOT / ".venv/bin/python"
+        self.stand_in("grpcurl", f'#!/bin/sh\nexec "{python}" "{ROOT}/tests/python/grpcurl.py" "$@"\n')
+        self.stand_in("nmap", SCANNER)
         for name in ("deploy", "target"):
             (self.home / name).symlink_to(ROOT / name)
         self.psql = subprocess.check_output(
@@ -217,6 +225,12 @@ class Reader:
         (self.home / "etc/creditgate").mkdir()
         (self.home / "etc/creditgate/settings.toml").touch()
         self.failures, self.typed, self.compared, self.left = [], 0, 0, []
+
+    def stand_in(self, name, text):
+        if not shutil.which(name):
+            program = self.home / "bin" / name
+            program.write_text(text)
+            program.chmod(0o755)
 
     def type(self, document, number, kind, command, printed):
         where = f"{document}:{number}"
