@@ -109,7 +109,7 @@ impl Schedule {
         let mut owner = postgres.owner(&database).await;
         let to_be_told = told::expected(&mut owner).await;
         owner.close().await.unwrap();
-        let heard = reader.finish(&to_be_told, &mut findings).await;
+        let (heard, mut told) = reader.finish(&to_be_told).await;
         for replica in &mut replicas {
             if !replica.stop().await {
                 findings.push(format!("replica {} does not end as it should", replica.number));
@@ -117,11 +117,12 @@ impl Schedule {
         }
         let mut owner = postgres.owner(&database).await;
         let books = books::read(&mut owner).await;
-        findings.extend(told::check(&heard, &told::expected(&mut owner).await));
+        told.extend(told::check(&heard, &told::expected(&mut owner).await));
         owner.close().await.unwrap();
         let verdict = checker::check(&calls, &books);
         findings.extend(verdict.findings);
-        // What `verify` finds comes last: it is the calls that are judged here.
+        // What the listener and `verify` find comes last: it is the calls that are judged here.
+        findings.extend(told);
         findings.extend(verified);
         if findings.is_empty() {
             let mut owner = postgres.owner("postgres").await;

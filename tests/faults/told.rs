@@ -105,8 +105,8 @@ impl Reader {
     }
 
     /// Waits until as much was heard as was to be, and gives it; says what was not.
-    pub async fn finish(self, expected: &Expected, findings: &mut Vec<String>) -> Heard {
-        let begun = Instant::now();
+    pub async fn finish(self, expected: &Expected) -> (Heard, Vec<String>) {
+        let (begun, mut findings) = (Instant::now(), Vec::new());
         let count = || self.heard.lock().unwrap().len();
         while count() < expected.count() {
             if begun.elapsed() > PATIENCE {
@@ -117,7 +117,8 @@ impl Reader {
             sleep(Duration::from_millis(50)).await;
         }
         self.reading.abort();
-        self.heard.lock().unwrap().clone()
+        let heard = self.heard.lock().unwrap().clone();
+        (heard, findings)
     }
 }
 
