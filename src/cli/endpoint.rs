@@ -155,21 +155,21 @@ pub(super) async fn run(
             })?;
         }
         EndpointCommand::Deliveries(args) => {
-            let mut all = ListDeliveriesResponse::default();
-            let mut page = args.page.start();
-            while let Some(page_size) = page.next_size(all.deliveries.len()) {
-                let request = ListDeliveriesRequest {
-                    endpoint_id: args.endpoint.clone(),
-                    state: args.state.map_or(0, i32::from),
-                    page_size,
-                    page_token: page.token(),
-                };
-                let answer = client.list_deliveries(request).await?;
-                all.deliveries.extend(answer.deliveries);
-                page.turn(answer.next_page_token);
-            }
-            all.next_page_token = page.token();
-            out.message("ListDeliveriesResponse", &all, deliveries)?;
+            let (next_page_token, deliveries) = args
+                .page
+                .follow(async |page_size, page_token| {
+                    let request = ListDeliveriesRequest {
+                        endpoint_id: args.endpoint.clone(),
+                        state: args.state.map_or(0, i32::from),
+                        page_size,
+                        page_token,
+                    };
+                    let answer = client.list_deliveries(request).await?;
+                    Ok((answer.next_page_token, answer.deliveries))
+                })
+                .await?;
+            let all = ListDeliveriesResponse { deliveries, next_page_token };
+            out.message("ListDeliveriesResponse", &all, delivery_table)?;
         }
         EndpointCommand::Replay(args) => {
             let request =
@@ -211,7 +211,7 @@ fn endpoints(endpoints: &[Endpoint]) -> String {
     table.render_or("no endpoints yet")
 }
 
-fn deliveries(list: &ListDeliveriesResponse) -> String {
+fn delivery_table(list: &ListDeliveriesResponse) -> String {
     let mut table = Table::new([
         Column::Left("TIME"),
         Column::Left("EVENT"),

@@ -84,20 +84,20 @@ pub(super) async fn run(
 
 async fn list(connection: &Connection, out: &Output, args: ListArgs) -> Result<Outcome, CliError> {
     let client = connection.client()?;
-    let mut all = ListEventsResponse::default();
-    let mut page = args.page.start();
-    while let Some(page_size) = page.next_size(all.events.len()) {
-        let answer = client
-            .list_events(ListEventsRequest {
-                account_id: args.account.clone(),
-                page_size,
-                page_token: page.token(),
-            })
-            .await?;
-        all.events.extend(answer.events);
-        page.turn(answer.next_page_token);
-    }
-    all.next_page_token = page.token();
+    let (next_page_token, events) = args
+        .page
+        .follow(async |page_size, page_token| {
+            let answer = client
+                .list_events(ListEventsRequest {
+                    account_id: args.account.clone(),
+                    page_size,
+                    page_token,
+                })
+                .await?;
+            Ok((answer.next_page_token, answer.events))
+        })
+        .await?;
+    let all = ListEventsResponse { events, next_page_token };
     out.message("ListEventsResponse", &all, |all| {
         let mut table =
             Table::new([Column::Left("TIME"), Column::Left("KIND"), Column::Left("MESSAGE")]);

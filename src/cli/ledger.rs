@@ -23,39 +23,33 @@ pub(super) struct PageArgs {
     page_token: String,
 }
 
+/// The most that one page has.
+const MAX_PAGE: usize = 1_000;
+
 impl PageArgs {
-    pub(super) fn start(&self) -> Pages {
-        Pages { limit: self.limit, token: self.page_token.clone(), started: false }
-    }
-}
-
-/// Follows page tokens until there is enough.
-pub(super) struct Pages {
-    limit: usize,
-    token: String,
-    started: bool,
-}
-
-impl Pages {
-    /// The size of the next page, or none where the list is done.
-    pub(super) fn next_size(&self, have: usize) -> Option<i32> {
-        if self.started && self.token.is_empty() {
-            return None;
+    /// Asks for one page after the other, of so many and from this token on, until there is
+    /// enough. Gives the token of what is left, empty where nothing is, and the items.
+    pub(super) async fn follow<T>(
+        &self,
+        mut ask: impl AsyncFnMut(i32, String) -> Result<(String, Vec<T>), CliError>,
+    ) -> Result<(String, Vec<T>), CliError> {
+        let mut token = self.page_token.clone();
+        let mut all = Vec::new();
+        loop {
+            let left = match self.limit {
+                0 => MAX_PAGE,
+                limit => limit.saturating_sub(all.len()).min(MAX_PAGE),
+            };
+            let Some(size) = i32::try_from(left).ok().filter(|size| *size > 0) else {
+                return Ok((token, all));
+            };
+            let (next, items) = ask(size, token).await?;
+            all.extend(items);
+            token = next;
+            if token.is_empty() {
+                return Ok((token, all));
+            }
         }
-        match self.limit {
-            0 => Some(1_000),
-            limit if have >= limit => None,
-            limit => i32::try_from((limit - have).min(1_000)).ok(),
-        }
-    }
-
-    pub(super) fn token(&self) -> String {
-        self.token.clone()
-    }
-
-    pub(super) fn turn(&mut self, next: String) {
-        self.started = true;
-        self.token = next;
     }
 }
 
@@ -163,22 +157,22 @@ pub(super) async fn ledger(
     args: LedgerArgs,
 ) -> Result<Outcome, CliError> {
     let client = connection.client()?;
-    let mut all = ListLedgerEntriesResponse::default();
-    let mut page = args.page.start();
-    while let Some(page_size) = page.next_size(all.entries.len()) {
-        let answer = client
-            .list_ledger_entries(ListLedgerEntriesRequest {
-                account_id: args.account.clone(),
-                credit_type: args.credit_type.clone(),
-                reservation_id: args.reservation.clone(),
-                page_size,
-                page_token: page.token(),
-            })
-            .await?;
-        all.entries.extend(answer.entries);
-        page.turn(answer.next_page_token);
-    }
-    all.next_page_token = page.token();
+    let (next_page_token, entries) = args
+        .page
+        .follow(async |page_size, page_token| {
+            let answer = client
+                .list_ledger_entries(ListLedgerEntriesRequest {
+                    account_id: args.account.clone(),
+                    credit_type: args.credit_type.clone(),
+                    reservation_id: args.reservation.clone(),
+                    page_size,
+                    page_token,
+                })
+                .await?;
+            Ok((answer.next_page_token, answer.entries))
+        })
+        .await?;
+    let all = ListLedgerEntriesResponse { entries, next_page_token };
     out.message("ListLedgerEntriesResponse", &all, |all| {
         entry_table(&all.entries) + &more(&all.next_page_token)
     })?;
@@ -223,22 +217,22 @@ pub(super) async fn lots(
     args: LotsArgs,
 ) -> Result<Outcome, CliError> {
     let client = connection.client()?;
-    let mut all = ListLotsResponse::default();
-    let mut page = args.page.start();
-    while let Some(page_size) = page.next_size(all.lots.len()) {
-        let answer = client
-            .list_lots(ListLotsRequest {
-                account_id: args.account.clone(),
-                credit_type: args.credit_type.clone(),
-                include_empty: args.all,
-                page_size,
-                page_token: page.token(),
-            })
-            .await?;
-        all.lots.extend(answer.lots);
-        page.turn(answer.next_page_token);
-    }
-    all.next_page_token = page.token();
+    let (next_page_token, lots) = args
+        .page
+        .follow(async |page_size, page_token| {
+            let answer = client
+                .list_lots(ListLotsRequest {
+                    account_id: args.account.clone(),
+                    credit_type: args.credit_type.clone(),
+                    include_empty: args.all,
+                    page_size,
+                    page_token,
+                })
+                .await?;
+            Ok((answer.next_page_token, answer.lots))
+        })
+        .await?;
+    let all = ListLotsResponse { lots, next_page_token };
     out.message("ListLotsResponse", &all, |all| {
         lot_table(&all.lots) + &more(&all.next_page_token)
     })?;
@@ -275,15 +269,28 @@ pub(super) fn lot_table(lots: &[Lot]) -> String {
 mod tests {
     use super::*;
 
-    #[test]
-    fn pages_are_followed_until_there_is_enough_or_no_more() {
-        let args = PageArgs { limit: 1_500, page_token: String::new() };
-        let mut pages = args.start();
-        assert_eq!(pages.next_size(0), Some(1_000));
-        pages.turn("next".into());
-        assert_eq!(pages.next_size(1_000), Some(500));
-        assert_eq!(pages.next_size(1_500), None);
-        pages.turn(String::new());
-        assert_eq!(pages.next_size(1_100), None, "the list has ended");
+    /// The sizes that were asked for where pages have so many items, and how it ended.
+    async fn followed(pages: &[usize]) -> (Vec<i32>, usize, String) {
+        let args = PageArgs { limit: 1_500, page_token: "first".to_owned() };
+        let mut sizes = Vec::new();
+        let (token, items) = args
+            .follow(async |size, token| {
+                assert_eq!(token, if sizes.is_empty() { "first" } else { "next" });
+                sizes.push(size);
+                let is_last = sizes.len() == pages.len();
+                let next = if is_last { String::new() } else { "next".to_owned() };
+                Ok((next, vec![(); pages[sizes.len() - 1]]))
+            })
+            .await
+            .unwrap();
+        (sizes, items.len(), token)
+    }
+
+    #[tokio::test]
+    async fn pages_are_followed_until_there_is_enough_or_no_more() {
+        let enough = followed(&[1_000, 500, 7]).await;
+        assert_eq!(enough, (vec![1_000, 500], 1_500, "next".to_owned()));
+        let ended = followed(&[1_000, 100]).await;
+        assert_eq!(ended, (vec![1_000, 500], 1_100, String::new()), "the list has ended");
     }
 }

@@ -64,20 +64,20 @@ pub(super) async fn run(
     let client = connection.client()?;
     match command {
         MailCommand::List(args) => {
-            let mut all = ListMailsResponse::default();
-            let mut page = args.page.start();
-            while let Some(page_size) = page.next_size(all.mails.len()) {
-                let request = ListMailsRequest {
-                    account_id: args.account.clone(),
-                    page_size,
-                    page_token: page.token(),
-                };
-                let answer = client.list_mails(request).await?;
-                all.mails.extend(answer.mails);
-                page.turn(answer.next_page_token);
-            }
-            all.next_page_token = page.token();
-            out.message("ListMailsResponse", &all, mails)?;
+            let (next_page_token, mails) = args
+                .page
+                .follow(async |page_size, page_token| {
+                    let request = ListMailsRequest {
+                        account_id: args.account.clone(),
+                        page_size,
+                        page_token,
+                    };
+                    let answer = client.list_mails(request).await?;
+                    Ok((answer.next_page_token, answer.mails))
+                })
+                .await?;
+            let all = ListMailsResponse { mails, next_page_token };
+            out.message("ListMailsResponse", &all, table)?;
         }
         MailCommand::Kinds(args) => {
             let request = SetMailKindsRequest {
@@ -101,7 +101,7 @@ fn kinds(chosen: &SetMailKindsResponse) -> String {
     }
 }
 
-fn mails(list: &ListMailsResponse) -> String {
+fn table(list: &ListMailsResponse) -> String {
     let mut table = Table::new([
         Column::Left("TIME"),
         Column::Left("KIND"),

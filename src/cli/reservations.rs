@@ -89,22 +89,22 @@ async fn list(
     args: ReservationsArgs,
 ) -> Result<Outcome, CliError> {
     let client = connection.client()?;
-    let mut all = ListReservationsResponse::default();
-    let mut page = args.page.start();
-    while let Some(page_size) = page.next_size(all.reservations.len()) {
-        let answer = client
-            .list_reservations(ListReservationsRequest {
-                account_id: args.account.clone().unwrap_or_default(),
-                state: args.state.unwrap_or_default().into(),
-                expire_before: args.expire_before,
-                page_size,
-                page_token: page.token(),
-            })
-            .await?;
-        all.reservations.extend(answer.reservations);
-        page.turn(answer.next_page_token);
-    }
-    all.next_page_token = page.token();
+    let (next_page_token, reservations) = args
+        .page
+        .follow(async |page_size, page_token| {
+            let answer = client
+                .list_reservations(ListReservationsRequest {
+                    account_id: args.account.clone().unwrap_or_default(),
+                    state: args.state.unwrap_or_default().into(),
+                    expire_before: args.expire_before,
+                    page_size,
+                    page_token,
+                })
+                .await?;
+            Ok((answer.next_page_token, answer.reservations))
+        })
+        .await?;
+    let all = ListReservationsResponse { reservations, next_page_token };
     out.message("ListReservationsResponse", &all, text)?;
     Ok(Outcome::Done)
 }

@@ -26,16 +26,15 @@ pub(super) async fn run(
     args: ListArgs,
 ) -> Result<Outcome, CliError> {
     let client = connection.client()?;
-    let mut all = ListAccountsResponse::default();
-    let mut page = args.page.start();
-    while let Some(page_size) = page.next_size(all.accounts.len()) {
-        let answer = client
-            .list_accounts(ListAccountsRequest { page_size, page_token: page.token() })
-            .await?;
-        all.accounts.extend(answer.accounts);
-        page.turn(answer.next_page_token);
-    }
-    all.next_page_token = page.token();
+    let (next_page_token, accounts) = args
+        .page
+        .follow(async |page_size, page_token| {
+            let answer =
+                client.list_accounts(ListAccountsRequest { page_size, page_token }).await?;
+            Ok((answer.next_page_token, answer.accounts))
+        })
+        .await?;
+    let all = ListAccountsResponse { accounts, next_page_token };
     out.message("ListAccountsResponse", &all, |all| {
         text(&all.accounts) + &more(&all.next_page_token)
     })?;

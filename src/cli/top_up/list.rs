@@ -29,20 +29,20 @@ pub(super) async fn run(
     args: ListArgs,
 ) -> Result<Outcome, CliError> {
     let client = connection.client()?;
-    let mut all = ListTopUpsResponse::default();
-    let mut page = args.page.start();
-    while let Some(page_size) = page.next_size(all.top_ups.len()) {
-        let answer = client
-            .list_top_ups(ListTopUpsRequest {
-                account_id: args.account.clone(),
-                page_size,
-                page_token: page.token(),
-            })
-            .await?;
-        all.top_ups.extend(answer.top_ups);
-        page.turn(answer.next_page_token);
-    }
-    all.next_page_token = page.token();
+    let (next_page_token, top_ups) = args
+        .page
+        .follow(async |page_size, page_token| {
+            let answer = client
+                .list_top_ups(ListTopUpsRequest {
+                    account_id: args.account.clone(),
+                    page_size,
+                    page_token,
+                })
+                .await?;
+            Ok((answer.next_page_token, answer.top_ups))
+        })
+        .await?;
+    let all = ListTopUpsResponse { top_ups, next_page_token };
     out.message("ListTopUpsResponse", &all, |all| {
         text(&all.top_ups) + &more(&all.next_page_token)
     })?;
