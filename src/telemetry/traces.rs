@@ -61,7 +61,7 @@ impl Traces {
             .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")));
         let provider = SdkTracerProvider::builder()
             .with_batch_exporter(exporter.build()?)
-            .with_sampler(Sampler::ParentBased(Box::new(Sampler::AlwaysOn)))
+            .with_sampler(Sampler::AlwaysOn)
             .with_resource(resource.build())
             .build();
         opentelemetry::global::set_tracer_provider(provider.clone());
@@ -147,9 +147,7 @@ pub(crate) fn answered(span: &Span, code: i32) {
 
 /// The span of a batch: none where no caller is traced.
 pub(crate) fn batch<'s>(commands: usize, callers: impl Iterator<Item = &'s Span>) -> Span {
-    let mut traced = callers.filter(|caller| {
-        !caller.is_disabled() && caller.context().span().span_context().is_sampled()
-    });
+    let mut traced = callers.filter(|caller| !caller.is_disabled());
     let Some(first) = traced.next() else { return Span::none() };
     let span = tracing::trace_span!(target: TARGET, parent: first, "batch", commands);
     for other in traced {
