@@ -55,21 +55,20 @@ pub struct Endpoints {
     database: Database,
     ledger: Ledger,
     sender: Arc<Sender>,
-    seen: SeenAccounts,
 }
 
 impl Endpoints {
     /// Endpoints that this sender may send to.
     #[must_use]
     pub fn new(database: Database, ledger: Ledger, sender: Sender) -> Self {
-        Self { database, ledger, sender: Arc::new(sender), seen: None }
+        Self { database, ledger, sender: Arc::new(sender) }
     }
 
     /// The same for somebody who sees these accounts alone: endpoints that are told of
     /// others are answered as if they did not exist.
     #[must_use]
     pub fn seen_by(&self, accounts: SeenAccounts) -> Self {
-        Self { ledger: self.ledger.seen_by(accounts.clone()), seen: accounts, ..self.clone() }
+        Self { ledger: self.ledger.seen_by(accounts), ..self.clone() }
     }
 
     /// Refuses an endpoint that there never was, or that is not seen. Whose events one is
@@ -77,7 +76,7 @@ impl Endpoints {
     async fn expect_seen(&self, endpoint_id: &str) -> Result<(), DeliveryError> {
         let (database, id) = (self.database.clone(), endpoint_id.to_owned());
         let account = detached(async move { database.endpoint_account(&id).await }).await?;
-        let is_seen = |account: &Option<String>| match (&self.seen, account) {
+        let is_seen = |account: &Option<String>| match (self.ledger.seen(), account) {
             (None, _) => true,
             (Some(_), None) => false,
             (Some(seen), Some(account)) => seen.iter().any(|seen| seen.as_str() == account),
@@ -101,7 +100,7 @@ impl Endpoints {
         self.sender.check(url)?;
         match &account_id {
             Some(account_id) => drop(self.ledger.cell_with(account_id).await?),
-            None if self.seen.is_some() => return Err(DeliveryError::AccountRequired),
+            None if self.ledger.seen().is_some() => return Err(DeliveryError::AccountRequired),
             None => {}
         }
         let secret: [u8; sign::SECRET_BYTES] = rand::rng().random();
@@ -127,7 +126,7 @@ impl Endpoints {
     pub async fn list(&self) -> Result<Vec<StoredEndpoint>, DeliveryError> {
         let database = self.database.clone();
         let accounts: Option<Vec<String>> =
-            self.seen.as_ref().map(|seen| seen.iter().map(ToString::to_string).collect());
+            self.ledger.seen().as_ref().map(|seen| seen.iter().map(ToString::to_string).collect());
         Ok(detached(async move { database.endpoints(accounts.as_deref()).await }).await?)
     }
 

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     events::follow::Follower,
     ledger::{Ledger, LedgerError, WORK_LIMIT, within},
-    store::{Database, StoreError, event_cursors::Handover, queries::FeedRow},
+    store::{Cell, Database, StoreError, event_cursors::Handover, queries::FeedRow},
 };
 
 /// How often feeds are looked at.
@@ -41,10 +41,11 @@ pub trait Consumer: Send + Sync + 'static {
     /// What is to be sent of these events, prepared before anything is locked.
     type Parcel: Send + 'static;
 
-    /// Prepares it.
+    /// Prepares it; the accounts are those of this cell.
     fn prepare(
         &self,
         audience: &Self::Audience,
+        cell: &Cell,
         rows: &[FeedRow],
     ) -> impl Future<Output = Result<Self::Parcel, LedgerError>> + Send;
 
@@ -108,7 +109,7 @@ async fn round<C: Consumer>(
     let audience = consumer.audience().await?;
     let mut pause = if audience.is_some() { PERIOD } else { IDLE_PERIOD };
     for ((told, is_waiting), follower) in looks {
-        let cell_id = follower.cell_id();
+        let cell_id = follower.cell().cell_id;
         if is_waiting {
             pause = SHORT_PERIOD;
         }
@@ -120,12 +121,12 @@ async fn round<C: Consumer>(
         let place = within(WORK_LIMIT, async move { reader.event_place(C::NAME, cell_id).await });
         let Some(mut place) = place.await? else { continue };
         while place < told {
-            let (before, after, parcel) = match &audience {
-                None => (place, told, None),
+            let (after, parcel) = match &audience {
+                None => (told, None),
                 Some(audience) => {
                     let step = follower.read(place, told).await?;
-                    let parcel = consumer.prepare(audience, &step.rows).await?;
-                    (place, step.up_to, Some(parcel))
+                    let parcel = consumer.prepare(audience, follower.cell(), &step.rows).await?;
+                    (step.up_to, Some(parcel))
                 }
             };
             let database = database.clone();
@@ -134,7 +135,7 @@ async fn round<C: Consumer>(
                     return Ok(false);
                 };
                 // Somebody else was faster, or has just begun it.
-                if before != handover.position {
+                if place != handover.position {
                     handover.leave().await?;
                     return Ok(false);
                 }

@@ -86,7 +86,7 @@ pub fn start(
     let consumer = webhooks::ToEndpoints::new(database.clone());
     tasks.spawn(hand_on::run(database.clone(), ledger.clone(), consumer, stop.clone()));
     if let Some(mailer) = mailer {
-        let consumer = mail::ToMails::new(database.clone(), ledger.clone());
+        let consumer = mail::ToMails::new(database.clone());
         tasks.spawn(hand_on::run(database.clone(), ledger, consumer, stop.clone()));
         tasks.spawn(mail::run(database.clone(), mailer, stop.clone()));
     }
@@ -94,6 +94,14 @@ pub fn start(
     tasks.spawn(webhooks::Worker::new(database, sender).run(stop.clone()));
     tasks.close();
     tasks
+}
+
+/// Counts how an attempt went.
+fn count(channel: &'static str, outcome: &'static str) {
+    metrics::counter!(
+        "creditgate_deliveries_total", "channel" => channel, "outcome" => outcome
+    )
+    .increment(1);
 }
 
 /// The most characters of an error that are kept.

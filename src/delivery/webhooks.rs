@@ -12,11 +12,11 @@ use tokio::{task::JoinSet, time};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{body::body, hand_on::Consumer, schedule, sender::Sender, sign};
+use super::{body::body, count, hand_on::Consumer, schedule, sender::Sender, sign};
 use crate::{
     ledger::{LedgerError, WORK_LIMIT, within},
     store::{
-        Database, StoreError,
+        Cell, Database, StoreError,
         delivery_state::DeliveryState,
         event_cursors::Handover,
         queries::FeedRow,
@@ -62,6 +62,7 @@ impl Consumer for ToEndpoints {
     async fn prepare(
         &self,
         listeners: &Vec<Listener>,
+        _cell: &Cell,
         rows: &[FeedRow],
     ) -> Result<Vec<NewDelivery>, LedgerError> {
         let mut deliveries = Vec::new();
@@ -194,12 +195,7 @@ impl Worker {
         }
         let answer = self.sender.send(&endpoint.url, headers, delivery.body.clone()).await;
         let status = answer.status.map(i32::from);
-        let outcome = |outcome: &'static str| {
-            metrics::counter!(
-                "creditgate_deliveries_total", "channel" => "webhook", "outcome" => outcome
-            )
-            .increment(1);
-        };
+        let outcome = |outcome| count("webhook", outcome);
         let Some(error) = answer.error else {
             outcome("delivered");
             // The last of a run: others first, then this one again.

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::{lag::Lag, tail::Tail};
 use crate::{
     ledger::{LedgerError, WORK_LIMIT, within},
-    store::{Cell, CellId, queries::FeedRow},
+    store::{Cell, queries::FeedRow},
 };
 
 /// Rows that are read at once: of 256 commands each, at most.
@@ -37,8 +37,8 @@ impl Follower {
 
     /// The cell.
     #[must_use]
-    pub fn cell_id(&self) -> CellId {
-        self.cell.cell_id
+    pub fn cell(&self) -> &Cell {
+        &self.cell
     }
 
     /// Looks how far the feed can be told, once that is known; true in second place where

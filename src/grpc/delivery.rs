@@ -32,6 +32,16 @@ impl DeliveryApi {
             .max_decoding_message_size(MAX_REQUEST_BYTES)
             .max_encoding_message_size(MAX_RESPONSE_BYTES)
     }
+
+    /// The endpoints that a request's caller sees.
+    fn endpoints<T>(&self, request: &Request<T>) -> Endpoints {
+        self.endpoints.seen_by(seen(request))
+    }
+
+    /// The mails that a request's caller sees.
+    fn mails<T>(&self, request: &Request<T>) -> Mails {
+        self.mails.seen_by(seen(request))
+    }
 }
 
 #[tonic::async_trait]
@@ -40,7 +50,7 @@ impl DeliveryService for DeliveryApi {
         &self,
         request: Request<proto::CreateEndpointRequest>,
     ) -> Result<Response<proto::CreateEndpointResponse>, Status> {
-        let endpoints = self.endpoints.seen_by(seen(&request));
+        let endpoints = self.endpoints(&request);
         let actor = actor(&request);
         let request = request.into_inner();
         let new = decode::create_endpoint(&request)?;
@@ -53,7 +63,7 @@ impl DeliveryService for DeliveryApi {
         &self,
         request: Request<proto::ListEndpointsRequest>,
     ) -> Result<Response<proto::ListEndpointsResponse>, Status> {
-        let endpoints = self.endpoints.seen_by(seen(&request));
+        let endpoints = self.endpoints(&request);
         let endpoints = endpoints.list().await?;
         let endpoints = endpoints.into_iter().map(encode::endpoint).collect();
         Ok(Response::new(proto::ListEndpointsResponse { endpoints }))
@@ -63,7 +73,7 @@ impl DeliveryService for DeliveryApi {
         &self,
         request: Request<proto::EnableEndpointRequest>,
     ) -> Result<Response<proto::EnableEndpointResponse>, Status> {
-        let endpoints = self.endpoints.seen_by(seen(&request));
+        let endpoints = self.endpoints(&request);
         let endpoint_id = decode::endpoint_id(&request.get_ref().endpoint_id)?;
         endpoints.enable(&endpoint_id).await?;
         Ok(Response::new(proto::EnableEndpointResponse {}))
@@ -73,7 +83,7 @@ impl DeliveryService for DeliveryApi {
         &self,
         request: Request<proto::DisableEndpointRequest>,
     ) -> Result<Response<proto::DisableEndpointResponse>, Status> {
-        let endpoints = self.endpoints.seen_by(seen(&request));
+        let endpoints = self.endpoints(&request);
         let (endpoint_id, reason) = decode::disable_endpoint(request.get_ref())?;
         endpoints.disable(&endpoint_id, reason).await?;
         Ok(Response::new(proto::DisableEndpointResponse {}))
@@ -83,7 +93,7 @@ impl DeliveryService for DeliveryApi {
         &self,
         request: Request<proto::DeleteEndpointRequest>,
     ) -> Result<Response<proto::DeleteEndpointResponse>, Status> {
-        let endpoints = self.endpoints.seen_by(seen(&request));
+        let endpoints = self.endpoints(&request);
         let actor = actor(&request);
         let endpoint_id = decode::endpoint_id(&request.get_ref().endpoint_id)?;
         endpoints.remove(&endpoint_id, &actor).await?;
@@ -94,7 +104,7 @@ impl DeliveryService for DeliveryApi {
         &self,
         request: Request<proto::RotateEndpointSecretRequest>,
     ) -> Result<Response<proto::RotateEndpointSecretResponse>, Status> {
-        let endpoints = self.endpoints.seen_by(seen(&request));
+        let endpoints = self.endpoints(&request);
         let endpoint_id = decode::endpoint_id(&request.get_ref().endpoint_id)?;
         let secret = endpoints.rotate(&endpoint_id).await?;
         Ok(Response::new(proto::RotateEndpointSecretResponse { secret }))
@@ -104,7 +114,7 @@ impl DeliveryService for DeliveryApi {
         &self,
         request: Request<proto::ListDeliveriesRequest>,
     ) -> Result<Response<proto::ListDeliveriesResponse>, Status> {
-        let endpoints = self.endpoints.seen_by(seen(&request));
+        let endpoints = self.endpoints(&request);
         let asked = decode::deliveries(request.get_ref())?;
         let rows = endpoints
             .deliveries(&asked.endpoint_id, asked.state, asked.before, asked.limit)
@@ -119,7 +129,7 @@ impl DeliveryService for DeliveryApi {
         &self,
         request: Request<proto::ReplayDeliveriesRequest>,
     ) -> Result<Response<proto::ReplayDeliveriesResponse>, Status> {
-        let endpoints = self.endpoints.seen_by(seen(&request));
+        let endpoints = self.endpoints(&request);
         let (endpoint_id, events) = decode::replay(request.get_ref())?;
         let count = endpoints.replay(&endpoint_id, events).await?;
         let deliveries = i64::try_from(count).unwrap_or(i64::MAX);
@@ -130,7 +140,7 @@ impl DeliveryService for DeliveryApi {
         &self,
         request: Request<proto::SetMailKindsRequest>,
     ) -> Result<Response<proto::SetMailKindsResponse>, Status> {
-        let mails = self.mails.seen_by(seen(&request));
+        let mails = self.mails(&request);
         let actor = actor(&request);
         let (account_id, kinds) = decode::mail_kinds(request.get_ref())?;
         let kinds = mails.choose(&account_id, kinds, &actor).await?;
@@ -142,7 +152,7 @@ impl DeliveryService for DeliveryApi {
         &self,
         request: Request<proto::ListMailsRequest>,
     ) -> Result<Response<proto::ListMailsResponse>, Status> {
-        let mails = self.mails.seen_by(seen(&request));
+        let mails = self.mails(&request);
         let asked = decode::mails(request.get_ref())?;
         let rows = mails.list(&asked.query.0, asked.query.1, rows_for(asked.size)).await?;
         let key = |mail: &StoredMail| (mail.create_time, mail.event_id);

@@ -195,6 +195,11 @@ impl Ledger {
         Self { inner: Arc::clone(&self.inner), seen: accounts }
     }
 
+    /// The accounts that are seen; `None` for all.
+    pub(crate) fn seen(&self) -> &SeenAccounts {
+        &self.seen
+    }
+
     /// Refuses an account that is not seen.
     pub(crate) fn expect_seen(&self, account_id: &AccountId) -> Result<(), LedgerError> {
         if self.seen.as_ref().is_none_or(|accounts| accounts.contains(account_id)) {

@@ -37,7 +37,7 @@ use crate::{
     config::{Auth, ConfigError, Settings},
     delivery::{
         self, Endpoints,
-        mail::{MailError, Mails},
+        mail::{MailError, Mailer, Mails},
         sender::Sender,
     },
     events::Events,
@@ -206,10 +206,12 @@ pub async fn start(
             "nobody may call yet: `creditgate key create`, or `creditgate principal add`"
         );
     }
-    delivery::begin(&ledger, settings.mail()?.is_some()).await?;
+    let mailer = prepare::mailer(settings)?;
+    delivery::begin(&ledger, mailer.is_some()).await?;
     let (grpc_listener, grpc_addr) = listen(settings.grpc_addr).await?;
     tokio::spawn(upkeep(metrics, ledger.clone(), ended.clone()));
-    let parts = Parts { database, ledger, inbox, keyring, issuer, tls, readiness, http, ended };
+    let parts =
+        Parts { database, ledger, inbox, keyring, issuer, mailer, tls, readiness, http, ended };
     started.disarm();
     let task = tokio::spawn(parts.run(grpc_listener, settings.clone(), stop));
     Ok(Running { grpc_addr, http_addr, task })
@@ -222,6 +224,7 @@ struct Parts {
     inbox: Inbox,
     keyring: Option<Keyring>,
     issuer: Option<Arc<Issuer>>,
+    mailer: Option<Mailer>,
     tls: Option<Certificate>,
     readiness: Readiness,
     http: JoinHandle<std::io::Result<()>>,
@@ -250,7 +253,6 @@ impl Parts {
         let access = Access::new(self.database.clone());
         let events = Events::start(self.ledger.clone());
         let sender = Sender::new(settings.webhook_private_addresses)?;
-        let mailer = prepare::mailer(&settings)?;
         let parts = grpc::Parts {
             ledger: self.ledger.clone(),
             billing: billing.clone(),
@@ -287,7 +289,7 @@ impl Parts {
         let inbox = workers::inbox::Worker::new(self.ledger.clone(), billing, self.inbox.clone());
         let inbox = tokio::spawn(inbox.run(workers_stop.clone()));
         let (database, ledger) = (self.database.clone(), self.ledger.clone());
-        let webhooks = delivery::start(database, ledger, sender, mailer, &workers_stop);
+        let webhooks = delivery::start(database, ledger, sender, self.mailer, &workers_stop);
         let grace = Duration::from_secs(settings.readiness_grace_seconds);
         let watch = tokio::spawn(watch_database(
             self.database.clone(),

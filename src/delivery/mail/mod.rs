@@ -16,7 +16,7 @@ use tokio::time;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{hand_on::Consumer, shown};
+use super::{count, hand_on::Consumer, shown};
 use crate::{
     clock::Timestamp,
     domain::event::{Event, EventKind},
@@ -59,25 +59,13 @@ pub enum MailError {
 #[derive(Debug)]
 pub struct ToMails {
     database: Database,
-    ledger: Ledger,
 }
 
 impl ToMails {
-    /// The accounts of this ledger.
+    /// The accounts of this database.
     #[must_use]
-    pub fn new(database: Database, ledger: Ledger) -> Self {
-        Self { database, ledger }
-    }
-
-    async fn addressees(&self, accounts: Vec<String>) -> Result<Vec<Addressee>, LedgerError> {
-        let mut found = Vec::new();
-        let cells: Vec<Cell> = self.ledger.cells().cloned().collect();
-        for cell in cells {
-            let accounts = accounts.clone();
-            found
-                .extend(within(WORK_LIMIT, async move { cell.addressees(&accounts).await }).await?);
-        }
-        Ok(found)
+    pub fn new(database: Database) -> Self {
+        Self { database }
     }
 }
 
@@ -90,7 +78,12 @@ impl Consumer for ToMails {
         Ok(Some(()))
     }
 
-    async fn prepare(&self, (): &(), rows: &[FeedRow]) -> Result<Vec<NewMail>, LedgerError> {
+    async fn prepare(
+        &self,
+        (): &(),
+        cell: &Cell,
+        rows: &[FeedRow],
+    ) -> Result<Vec<NewMail>, LedgerError> {
         let events: Vec<&Event> = rows.iter().flat_map(|row| &row.events).collect();
         let accounts: BTreeSet<String> =
             events.iter().map(|event| event.account_id.to_string()).collect();
@@ -98,8 +91,9 @@ impl Consumer for ToMails {
         if accounts.is_empty() {
             return Ok(Vec::new());
         }
-        let addressees: BTreeMap<String, Addressee> = self
-            .addressees(accounts.clone())
+        let (cell, owners) = (cell.clone(), accounts.clone());
+        let addressees = async move { cell.addressees(&owners).await };
+        let addressees: BTreeMap<String, Addressee> = within(WORK_LIMIT, addressees)
             .await?
             .into_iter()
             .map(|addressee| (addressee.account_id.clone(), addressee))
@@ -255,12 +249,7 @@ pub async fn run(database: Database, mailer: Mailer, stop: CancellationToken) {
 }
 
 async fn deliver(database: &Database, mailer: &Mailer, mail: TakenMail) {
-    let outcome = |outcome: &'static str| {
-        metrics::counter!(
-            "creditgate_deliveries_total", "channel" => "mail", "outcome" => outcome
-        )
-        .increment(1);
-    };
+    let outcome = |outcome| count("mail", outcome);
     let (state, rest, error) = match mailer.send(&mail).await {
         Ok(()) => {
             outcome("delivered");
