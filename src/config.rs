@@ -110,6 +110,8 @@ pub struct Settings {
     pub check_lanes: usize,
     /// Commands that may wait in one lane's queue before calls are shed.
     pub queue: usize,
+    /// Accounts that a lane that writes keeps in memory: their commands take no read.
+    pub kept_accounts: usize,
     /// Connections for reads, for each cell.
     pub read_connections: u32,
     /// Seconds for which calls are still taken after SIGTERM, while the
@@ -161,6 +163,7 @@ impl Default for Settings {
             lanes: 2,
             check_lanes: 2,
             queue: 4096,
+            kept_accounts: 16_384,
             read_connections: 8,
             drain_seconds: 5,
             readiness_grace_seconds: 30,
@@ -180,7 +183,7 @@ impl Default for Settings {
 
 /// The settings that the environment may give: `CREDITGATE_` and the name in
 /// capitals. Other variables of that prefix belong to other commands.
-const NAMES: [&str; 28] = [
+const NAMES: [&str; 29] = [
     "database_url",
     "grpc_addr",
     "http_addr",
@@ -196,6 +199,7 @@ const NAMES: [&str; 28] = [
     "lanes",
     "check_lanes",
     "queue",
+    "kept_accounts",
     "read_connections",
     "drain_seconds",
     "readiness_grace_seconds",

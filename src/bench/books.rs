@@ -22,7 +22,10 @@ use crate::{
     },
     ids::{AccountId, CreditType, IdError, LotId, OperationId, ScanKindName},
     ledger::verify,
-    store::{Database, batch::LaneConnection},
+    store::{
+        Database,
+        batch::{Footing, LaneConnection},
+    },
 };
 
 /// The cell that all accounts live in.
@@ -128,7 +131,7 @@ pub async fn load(owner_url: &str, count: u32, history: u64) -> Result<(), Bench
         // The rest is what the product itself writes after a grant.
         lane.begin().await?;
         let changes = states.values().map(|(before, after)| (before, after));
-        lane.write(now, revision, changes).await?;
+        lane.write(Footing::read(), now, revision, changes).await?;
         lane.commit().await?;
     }
     if history > 0 {

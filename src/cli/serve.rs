@@ -89,6 +89,12 @@ pub(super) struct ServeArgs {
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     queue: Option<usize>,
+    /// Accounts that each lane that writes keeps in memory: while no other
+    /// replica writes them, their commands take no read; 0: none
+    /// [default: 16384].
+    #[arg(long, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kept_accounts: Option<usize>,
     /// Connections for reads [default: 8].
     #[arg(long, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,12 +1,18 @@
-//! One batch in one transaction: lock, read, decide, write, commit.
+//! One batch in one transaction: lock, read, decide, write, commit. What the lane has
+//! kept is not read; where that is all of it, the write locks as well.
 
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Instant,
+};
 
+use super::kept::{Kept, Known, Told, compare, stands};
 use crate::{
-    clock::Clock,
+    clock::{Clock, Timestamp},
     domain::{
         account::{Account, AccountState, Missing},
-        catalog::RevisedCatalog,
+        catalog::{Catalog, RevisedCatalog},
         command::{Action, Command, Outcome, Refusal},
         context::Context,
         decide::decide_all,
@@ -16,7 +22,7 @@ use crate::{
     planted::{self, Bug},
     store::{
         StoreError,
-        batch::{Demand, LaneConnection, Named, Snapshot},
+        batch::{Demand, Footing, LaneConnection, Named, Snapshot},
     },
     telemetry::traces,
 };
@@ -44,81 +50,240 @@ type States = BTreeMap<AccountId, AccountState>;
 pub(super) async fn attempt(
     connection: &mut LaneConnection,
     catalog: &mut Arc<RevisedCatalog>,
+    kept: &mut Kept,
     commands: &[&Command],
     locking: Locking,
     clock: &Clock,
 ) -> Result<Vec<Answer>, StoreError> {
-    let named = Named::by(commands.iter().copied());
-    let begun = Instant::now();
-    let locked = match locking {
-        Locking::Wait => {
-            connection.begin().await?;
-            if planted::has(Bug::NoRowLock) || planted::has(Bug::NoLockNoGuard) {
-                connection.look(&named).await?
-            } else {
-                connection.lock(&named).await?
-            }
-        }
-        Locking::Skip => {
-            connection.begin().await?;
-            connection.lock_free(&named).await?
-        }
-        Locking::None => {
-            connection.begin_read_only().await?;
-            connection.look(&named).await?
-        }
+    let mut batch = Batch { connection, catalog, commands: by_account(commands), locking, clock };
+    let known = match locking {
+        Locking::Wait => kept.take(&batch.commands, clock.fixed()),
+        Locking::Skip | Locking::None => None,
     };
-    let absent = absent(connection, &named, &locked, locking).await?;
-    phase("lock", begun);
-
-    let begun = Instant::now();
-    let snapshot = connection.read(&named, locked, clock.fixed()).await?;
-    if catalog.revision != snapshot.catalog_revision {
-        let revision = snapshot.catalog_revision;
-        let read = connection.catalog(revision).await?;
-        *catalog = Arc::new(RevisedCatalog { revision, catalog: read });
+    let is_trusting = known.is_some();
+    let done = match batch.carry_out(known).await {
+        Err(StoreError::Conflict(why)) if is_trusting => {
+            tracing::debug!(why, "what the lane had kept is no longer so");
+            kept.was_stale();
+            batch.connection.rollback().await?;
+            batch.carry_out(None).await?
+        }
+        done => done?,
+    };
+    if is_trusting && done.stood > 0 {
+        kept.has_stood();
     }
-    phase("read", begun);
-
-    let begun = Instant::now();
-    let now = snapshot.now;
-    let decided = decide(connection, catalog, commands, snapshot).await?;
-    phase("decide", begun);
-
-    let begun = Instant::now();
-    if locking != Locking::None {
-        let changes = decided.iter().map(|account| (&account.read, &account.state));
-        connection.write(now, catalog.revision, changes).await?;
+    let mut answered = BTreeMap::new();
+    for Decided { read, state, mut answers } in done.decided {
+        if locking != Locking::None {
+            kept.keep(&read, state, &answers, done.told);
+        }
+        if planted::has(Bug::AnswersSwapped) {
+            answers.reverse();
+        }
+        answered.insert(read.account.account_id, answers.into_iter());
     }
-    phase("write", begun);
-    let begun = Instant::now();
-    match connection.commit_and_chain().await {
-        Err(_) if planted::has(Bug::AnswersWhateverCommitSays) => {}
-        committed => committed?,
-    }
-    phase("commit", begun);
-    Ok(answers(commands, decided, &absent))
+    Ok(answers(commands, answered, &done.absent))
 }
 
-/// Which of the named accounts do not exist: of those that were not locked, the
-/// ones that cannot be seen either.
-async fn absent(
-    connection: &mut LaneConnection,
-    named: &Named,
-    locked: &[Account],
+/// A batch and what it is carried out with.
+struct Batch<'b, 'c> {
+    connection: &'b mut LaneConnection,
+    catalog: &'b mut Arc<RevisedCatalog>,
+    commands: BTreeMap<AccountId, Vec<&'c Command>>,
     locking: Locking,
-) -> Result<Vec<AccountId>, StoreError> {
-    let lacks = |found: &[Account], id: &AccountId| found.iter().all(|a| a.account_id != *id);
-    if locked.len() == named.accounts.len() {
-        return Ok(Vec::new());
+    clock: &'b Clock,
+}
+
+/// What was committed.
+struct Done {
+    decided: Vec<Decided>,
+    absent: Vec<AccountId>,
+    /// How many accounts were decided on what was kept.
+    stood: usize,
+    /// The database's time.
+    told: Told,
+}
+
+impl Batch<'_, '_> {
+    /// Decides on what is known, as far as that goes; locks and reads the rest, writes,
+    /// commits.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Conflict`] where what is known is not so any more, or a guard did
+    /// not hold.
+    async fn carry_out(&mut self, known: Option<Known>) -> Result<Done, StoreError> {
+        let begun = Instant::now();
+        let revision = self.catalog.revision;
+        let trusted = known.as_ref().map(|known| known.now);
+        let mut decided = known.map(|known| self.stand_on(known)).unwrap_or_default();
+        if trusted.is_some() {
+            phase("known", begun);
+        }
+
+        match self.locking {
+            Locking::Wait | Locking::Skip => self.connection.begin().await?,
+            Locking::None => self.connection.begin_read_only().await?,
+        }
+        let is_locked = decided.len() < self.commands.len();
+        let mut absent = Vec::new();
+        let mut told = trusted.map(|now| (now, begun));
+        let mut known: BTreeSet<AccountId> = account_ids(&decided).collect();
+        if is_locked {
+            let begun = Instant::now();
+            let named = Named::by(self.commands.values().flatten().copied());
+            let mut locked = self.lock(&named).await?;
+            absent = self.absent(&named, &locked).await?;
+            phase("lock", begun);
+            // Those that were decided need no read, where their rows are what they were.
+            decided.retain(|account| is_among(&locked, &account.read.account));
+            known = account_ids(&decided).collect();
+            locked.retain(|account| !known.contains(&account.account_id));
+            let (read, now) = self.read_and_decide(locked).await?;
+            told = Some(now);
+            decided.extend(read);
+            if !known.is_empty() && self.catalog.revision != revision {
+                return Err(StoreError::Conflict("the catalog is another one".to_owned()));
+            }
+        }
+        let told = told.ok_or_else(|| StoreError::Corrupt("no clock".to_owned()))?;
+        if self.locking == Locking::None {
+            self.commit().await?;
+            return Ok(Done { decided, absent, stood: 0, told });
+        }
+        let begun = Instant::now();
+        let stood = known.len();
+        let footing = Footing { is_locked, known };
+        let changes = decided.iter().map(|account| (&account.read, &account.state));
+        let written =
+            self.connection.write(footing, told.0, self.catalog.revision, changes).await?;
+        if let (Some(trusted), None) = (trusted, self.clock.fixed()) {
+            compare(trusted, written)?;
+        }
+        let told = (written, Instant::now());
+        phase("write", begun);
+        self.commit().await?;
+        Ok(Done { decided, absent, stood, told })
     }
-    let mut absent: Vec<AccountId> =
-        named.accounts.iter().filter(|id| lacks(locked, id)).cloned().collect();
-    if locking == Locking::Skip {
-        let seen = connection.look(named).await?;
-        absent.retain(|id| lacks(&seen, id));
+
+    /// Decides those accounts for which what is known will do.
+    fn stand_on(&self, known: Known) -> Vec<Decided> {
+        let mut decided = Vec::with_capacity(known.accounts.len());
+        for (account_id, read) in known.accounts {
+            let commands = self.of(&account_id);
+            if let Ok((state, answers)) =
+                decide_account(&read, commands, &self.catalog.catalog, known.now)
+                && stands(&read, &state, commands)
+            {
+                decided.push(Decided { read, state, answers });
+            }
+        }
+        decided
     }
-    Ok(absent)
+
+    fn of(&self, account_id: &AccountId) -> &[&Command] {
+        self.commands.get(account_id).map_or(&[], Vec::as_slice)
+    }
+
+    async fn lock(&mut self, named: &Named) -> Result<Vec<Account>, StoreError> {
+        match self.locking {
+            Locking::Wait if planted::has(Bug::NoRowLock) || planted::has(Bug::NoLockNoGuard) => {
+                self.connection.look(named).await
+            }
+            Locking::Wait => self.connection.lock(named).await,
+            Locking::Skip => self.connection.lock_free(named).await,
+            Locking::None => self.connection.look(named).await,
+        }
+    }
+
+    /// Reads these accounts, as far as their commands name anything of them, and decides.
+    async fn read_and_decide(
+        &mut self,
+        locked: Vec<Account>,
+    ) -> Result<(Vec<Decided>, Told), StoreError> {
+        let begun = Instant::now();
+        let commands = locked.iter().flat_map(|account| self.of(&account.account_id));
+        let named = Named::by(commands.copied());
+        let snapshot = self.connection.read(&named, locked, self.clock.fixed()).await?;
+        let told = (snapshot.now, Instant::now());
+        if self.catalog.revision != snapshot.catalog_revision {
+            let revision = snapshot.catalog_revision;
+            let read = self.connection.catalog(revision).await?;
+            *self.catalog = Arc::new(RevisedCatalog { revision, catalog: read });
+        }
+        phase("read", begun);
+        let begun = Instant::now();
+        let decided = self.decide(snapshot).await?;
+        phase("decide", begun);
+        Ok((decided, told))
+    }
+
+    /// Decides each account's commands in their order. What a decision turns out to
+    /// lack is read, and that account is decided again from the start.
+    async fn decide(&mut self, snapshot: Snapshot) -> Result<Vec<Decided>, StoreError> {
+        let mut open: States = snapshot.accounts;
+        let mut done = Vec::with_capacity(open.len());
+        while !open.is_empty() {
+            let mut demands = Vec::new();
+            let mut lacking = States::new();
+            for (account_id, read) in open {
+                let commands = self.of(&account_id);
+                match decide_account(&read, commands, &self.catalog.catalog, snapshot.now) {
+                    Ok((state, answers)) => done.push(Decided { read, state, answers }),
+                    Err(missing) => {
+                        demands.extend(demand(&account_id, missing, commands));
+                        lacking.insert(account_id, read);
+                    }
+                }
+            }
+            if !demands.is_empty() {
+                self.connection.supply(&demands, &mut lacking).await?;
+            }
+            open = lacking;
+        }
+        Ok(done)
+    }
+
+    async fn commit(&mut self) -> Result<(), StoreError> {
+        let begun = Instant::now();
+        match self.connection.commit_and_chain().await {
+            Err(_) if planted::has(Bug::AnswersWhateverCommitSays) => {}
+            committed => committed?,
+        }
+        phase("commit", begun);
+        Ok(())
+    }
+
+    /// Which of the named accounts do not exist: of those that were not locked, the
+    /// ones that cannot be seen either.
+    async fn absent(
+        &mut self,
+        named: &Named,
+        locked: &[Account],
+    ) -> Result<Vec<AccountId>, StoreError> {
+        let lacks = |found: &[Account], id: &AccountId| found.iter().all(|a| a.account_id != *id);
+        if locked.len() == named.accounts.len() {
+            return Ok(Vec::new());
+        }
+        let mut absent: Vec<AccountId> =
+            named.accounts.iter().filter(|id| lacks(locked, id)).cloned().collect();
+        if self.locking == Locking::Skip {
+            let seen = self.connection.look(named).await?;
+            absent.retain(|id| lacks(&seen, id));
+        }
+        Ok(absent)
+    }
+}
+
+/// `rows` are in the order of their keys.
+fn is_among(rows: &[Account], row: &Account) -> bool {
+    let found = rows.binary_search_by(|found| found.account_id.cmp(&row.account_id));
+    found.is_ok_and(|at| rows.get(at) == Some(row))
+}
+
+fn account_ids(decided: &[Decided]) -> impl Iterator<Item = AccountId> {
+    decided.iter().map(|account| account.read.account.account_id.clone())
 }
 
 /// An account, as it was read and as it was decided.
@@ -128,46 +293,31 @@ struct Decided {
     answers: Vec<Result<Outcome, Refusal>>,
 }
 
-/// Decides each account's commands in their order. What a decision turns out to
-/// lack is read, and that account is decided again from the start.
-async fn decide(
-    connection: &mut LaneConnection,
-    catalog: &RevisedCatalog,
-    commands: &[&Command],
-    snapshot: Snapshot,
-) -> Result<Vec<Decided>, StoreError> {
-    let mut open: States = snapshot.accounts;
+/// Each account's commands, in their order.
+fn by_account<'c>(commands: &[&'c Command]) -> BTreeMap<AccountId, Vec<&'c Command>> {
     let mut by_account: BTreeMap<AccountId, Vec<&Command>> = BTreeMap::new();
     for command in commands {
         by_account.entry(command.account_id.clone()).or_default().push(command);
     }
-    let mut done = Vec::with_capacity(open.len());
-    while !open.is_empty() {
-        let mut demands = Vec::new();
-        let mut lacking = States::new();
-        for (account_id, read) in open {
-            let commands = by_account.get(&account_id).map_or(&[][..], Vec::as_slice);
-            let mut state = read.clone();
-            let last = state.balances.values().map(|balance| balance.last_entry_time).max();
-            let context = Context {
-                now: last.map_or(snapshot.now, |last| last.max(snapshot.now)),
-                catalog: &catalog.catalog,
-                new_lot_id: LotId::generate,
-            };
-            match decide_all(&mut state, commands.iter().copied(), &context) {
-                Ok(answers) => done.push(Decided { read, state, answers }),
-                Err(missing) => {
-                    demands.extend(demand(&account_id, missing, commands));
-                    lacking.insert(account_id, read);
-                }
-            }
-        }
-        if !demands.is_empty() {
-            connection.supply(&demands, &mut lacking).await?;
-        }
-        open = lacking;
-    }
-    Ok(done)
+    by_account
+}
+
+/// Decides one account's commands: what they make of it, and their answers.
+fn decide_account(
+    read: &AccountState,
+    commands: &[&Command],
+    catalog: &Catalog,
+    now: Timestamp,
+) -> Result<(AccountState, Vec<Result<Outcome, Refusal>>), Missing> {
+    let mut state = read.clone();
+    let last = state.balances.values().map(|balance| balance.last_entry_time).max();
+    let context = Context {
+        now: last.map_or(now, |last| last.max(now)),
+        catalog,
+        new_lot_id: LotId::generate,
+    };
+    let answers = decide_all(&mut state, commands.iter().copied(), &context)?;
+    Ok((state, answers))
 }
 
 /// What to read for an account: what is missing, and where that is a project's
@@ -194,16 +344,11 @@ fn demand(account_id: &AccountId, missing: Missing, commands: &[&Command]) -> Ve
 }
 
 /// The answers in the order of the commands.
-fn answers(commands: &[&Command], decided: Vec<Decided>, absent: &[AccountId]) -> Vec<Answer> {
-    let mut by_account: BTreeMap<AccountId, _> = decided
-        .into_iter()
-        .map(|mut account| {
-            if planted::has(Bug::AnswersSwapped) {
-                account.answers.reverse();
-            }
-            (account.read.account.account_id, account.answers.into_iter())
-        })
-        .collect();
+fn answers(
+    commands: &[&Command],
+    mut by_account: BTreeMap<AccountId, impl Iterator<Item = Result<Outcome, Refusal>>>,
+    absent: &[AccountId],
+) -> Vec<Answer> {
     commands
         .iter()
         .map(|command| {

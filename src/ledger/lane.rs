@@ -15,13 +15,14 @@ use std::{collections::VecDeque, panic::AssertUnwindSafe, sync::Arc, time::Durat
 
 use futures_util::FutureExt;
 use rand::RngExt;
-use tokio::{sync::mpsc, time};
+use tokio::{sync::mpsc, task, time};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::{
     LedgerError,
     attempt::{Answer, Locking, attempt},
+    kept::Kept,
     queue::{MAX_BATCH, Queued},
     touched::Touched,
 };
@@ -74,8 +75,12 @@ pub(super) struct Lane {
     /// The catalog as this lane read it last: good while its revision is the
     /// one that the transaction sees.
     catalog: Arc<RevisedCatalog>,
+    /// What it need not read again.
+    kept: Kept,
     /// Commands whose account is locked by somebody else.
     parked: Vec<Queued>,
+    /// True where the last batch was of several.
+    is_busy: bool,
 }
 
 impl Lane {
@@ -85,9 +90,20 @@ impl Lane {
         clock: Clock,
         touched: Arc<Touched>,
         queue: mpsc::Receiver<Queued>,
+        kept: Kept,
     ) -> Self {
-        let catalog = Arc::new(RevisedCatalog { revision: 0, catalog: Catalog::default() });
-        Self { cell, mode, clock, touched, queue, connection: None, catalog, parked: Vec::new() }
+        Self {
+            cell,
+            mode,
+            clock,
+            touched,
+            queue,
+            connection: None,
+            catalog: Arc::new(RevisedCatalog { revision: 0, catalog: Catalog::default() }),
+            kept,
+            parked: Vec::new(),
+            is_busy: false,
+        }
     }
 
     /// Works until the queue is closed and empty.
@@ -138,11 +154,16 @@ impl Lane {
         };
         let first_came = first.is_some();
         batch.extend(first);
+        if self.is_busy {
+            // Calls that have arrived together ask one after the other: they come along.
+            task::yield_now().await;
+        }
         // Those that wait for a lock take no place from the others.
         for _ in usize::from(first_came)..MAX_BATCH {
             let Ok(queued) = self.queue.try_recv() else { break };
             batch.push(queued);
         }
+        self.is_busy = batch.len() > 1;
         (!batch.is_empty()).then_some(batch)
     }
 
@@ -243,12 +264,16 @@ impl Lane {
     ) -> Result<Vec<Answer>, StoreError> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
-            None => time::timeout(CONNECT_TIMEOUT, LaneConnection::connect(&self.cell))
-                .await
-                .map_err(|_| StoreError::timed_out())??,
+            None => {
+                self.kept.clear();
+                time::timeout(CONNECT_TIMEOUT, LaneConnection::connect(&self.cell))
+                    .await
+                    .map_err(|_| StoreError::timed_out())??
+            }
         };
         let commands: Vec<&Command> = batch.iter().map(|queued| &queued.command).collect();
-        let tried = attempt(&mut connection, &mut self.catalog, &commands, locking, &self.clock);
+        let (catalog, kept) = (&mut self.catalog, &mut self.kept);
+        let tried = attempt(&mut connection, catalog, kept, &commands, locking, &self.clock);
         let result =
             time::timeout(BATCH_TIMEOUT, tried).await.map_err(|_| StoreError::timed_out())?;
         match &result {

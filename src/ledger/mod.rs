@@ -7,9 +7,11 @@
 //!
 //! Reading order: this file (routing), [`queue`] (what waits), `lane` (the task
 //! that owns a connection, and what it does when something fails), `attempt`
-//! (one batch in one transaction), `reads`, [`verify`].
+//! (one batch in one transaction), `kept` (what a lane need not read again), `reads`,
+//! [`verify`].
 
 mod attempt;
+mod kept;
 mod lane;
 pub mod queue;
 mod reads;
@@ -23,7 +25,7 @@ use std::{
     sync::{Arc, RwLock},
 };
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// What lists are asked by, and where their pages end.
@@ -36,7 +38,8 @@ use crate::{
     ids::{AccountId, SeenAccounts},
     store::{Cell, CellId, Database, StoreError},
 };
-use queue::Queued;
+use kept::Kept;
+use queue::{Queued, Waiting};
 pub use touched::Changes;
 use touched::Touched;
 pub use verify::VerifyReport;
@@ -93,13 +96,28 @@ pub struct LedgerOptions {
     pub check_lanes: usize,
     /// Commands that may wait in one lane's queue.
     pub queue: usize,
+    /// Accounts that each lane that writes keeps in memory, at most: while nobody else
+    /// writes them, their commands take no read. 0 for none. About 1 KB each, and as
+    /// much for a hold of each.
+    pub kept_accounts: usize,
+    /// How fast a lane doubts what it keeps, once somebody else has changed it: each time
+    /// it reads for 2 to the power of this many times as long. 0 where a test wants it to
+    /// try again at once.
+    pub doubt: u32,
     /// Where time comes from.
     pub clock: Clock,
 }
 
 impl Default for LedgerOptions {
     fn default() -> Self {
-        Self { lanes: 2, check_lanes: 2, queue: 4096, clock: Clock::Database }
+        Self {
+            lanes: 2,
+            check_lanes: 2,
+            queue: 4096,
+            kept_accounts: 16_384,
+            doubt: 4,
+            clock: Clock::Database,
+        }
     }
 }
 
@@ -161,7 +179,9 @@ impl Ledger {
                 .map(|_| {
                     let (sender, receiver) = mpsc::channel(options.queue.max(1));
                     let (clock, told) = (options.clock.clone(), Arc::clone(&touched));
-                    let lane = lane::Lane::new(cell.clone(), mode, clock, told, receiver);
+                    let kept = if mode == lane::Mode::Write { options.kept_accounts } else { 0 };
+                    let kept = Kept::new(kept, options.doubt);
+                    let lane = lane::Lane::new(cell.clone(), mode, clock, told, receiver, kept);
                     tasks.spawn(lane.run(closing.clone()));
                     sender
                 })
@@ -214,7 +234,7 @@ impl Ledger {
     ///
     /// See [`LedgerError`].
     pub async fn submit(&self, command: Command) -> Result<Outcome, LedgerError> {
-        self.enqueue(command).await?.await.unwrap_or(Err(LedgerError::Unavailable))
+        self.enqueue(command).await?.outcome().await
     }
 
     /// Carries out commands, those of one account in the order given, and
@@ -227,7 +247,7 @@ impl Ledger {
         let mut answers = Vec::with_capacity(waiting.len());
         for answer in waiting {
             answers.push(match answer {
-                Ok(answer) => answer.await.unwrap_or(Err(LedgerError::Unavailable)),
+                Ok(answer) => answer.outcome().await,
                 Err(error) => Err(error),
             });
         }
@@ -235,10 +255,7 @@ impl Ledger {
     }
 
     /// Puts a command into its lane's queue.
-    async fn enqueue(
-        &self,
-        command: Command,
-    ) -> Result<oneshot::Receiver<Result<Outcome, LedgerError>>, LedgerError> {
+    async fn enqueue(&self, command: Command) -> Result<Waiting, LedgerError> {
         let lanes = self.lanes_of(&command.account_id).await?;
         let queues = match command.action {
             Action::Check(_) => &lanes.checkers,

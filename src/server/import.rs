@@ -48,7 +48,9 @@ impl Import {
             check_lanes: 1,
             // Enough also where all that is in flight is of one lane's accounts.
             queue: import::in_flight(lanes),
+            kept_accounts: 0,
             clock: Clock::Database,
+            ..LedgerOptions::default()
         };
         let ledger = Ledger::start(database.clone(), database.cells().await?, &options);
         let billing = Billing::new(database.clone(), ledger.clone());

@@ -5,6 +5,7 @@ mod carrying;
 pub mod checkpoints;
 mod connections;
 pub mod doctor;
+mod gathering;
 pub mod import;
 mod inbox;
 mod maintenance;
@@ -22,10 +23,12 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{net::TcpListener, task::JoinHandle, time};
+use tokio_stream::StreamExt;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 
 use self::{
+    gathering::Gathering,
     prepare::{issuer, listen, verifier, wait_for},
     ready::{end_watches, set_serving, watch_database},
     tls::Certificate,
@@ -184,7 +187,9 @@ pub async fn start(
         lanes: settings.lanes,
         check_lanes: settings.check_lanes,
         queue: settings.queue,
+        kept_accounts: settings.kept_accounts,
         clock,
+        ..LedgerOptions::default()
     };
     let ledger = Ledger::start(database.clone(), database.cells().await?, &options);
     if database.catalog().await?.revision == 0 {
@@ -303,9 +308,13 @@ impl Parts {
         let incoming = connections::accept(listener, settings.max_connections);
         let closed = close.clone().cancelled_owned();
         let mut serve = match self.tls {
-            None => tokio::spawn(router.serve_with_incoming_shutdown(incoming, closed)),
+            None => {
+                let incoming = incoming.map(|accepted| accepted.map(Gathering::new));
+                tokio::spawn(router.serve_with_incoming_shutdown(incoming, closed))
+            }
             Some(certificate) => {
-                let incoming = tls::accept(incoming, certificate.acceptor());
+                let incoming = tls::accept(incoming, certificate.acceptor())
+                    .map(|accepted| accepted.map(Gathering::new));
                 tokio::spawn(certificate.watch(workers_stop.clone()));
                 tokio::spawn(router.serve_with_incoming_shutdown(incoming, closed))
             }

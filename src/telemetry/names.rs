@@ -48,7 +48,7 @@ const fn histogram(
 }
 
 /// All of them, in the order of the path that a call takes.
-pub const METRICS: [Metric; 34] = [
+pub const METRICS: [Metric; 35] = [
     gauge("creditgate_build_info", &["version"], "1, with the version that runs"),
     gauge("creditgate_connections", &[], "gRPC connections that are open"),
     counter(
@@ -100,7 +100,12 @@ pub const METRICS: [Metric; 34] = [
     histogram(
         "creditgate_batch_phase_seconds",
         &["phase"],
-        "a batch's transaction, by phase: lock, read, decide, write, commit",
+        "a batch's transaction, by phase: known (decided on what was kept), lock, read, decide, write, commit",
+    ),
+    counter(
+        "creditgate_kept_batches_total",
+        &["what"],
+        "batches with accounts that their lane had kept: stood, or stale (another replica has changed them) and done again with a read",
     ),
     counter(
         "creditgate_batch_retries_total",

@@ -1,5 +1,6 @@
 //! Random histories on real Postgres: a batch gives exactly what its commands
-//! give one by one, and nothing breaks the books.
+//! give one by one, servers that take turns give what a single one gives, and nothing
+//! breaks the books.
 
 use std::fmt::Write as _;
 
@@ -12,7 +13,7 @@ use creditgate::{
         verdict::PendingPayment,
     },
     ids::ProjectId,
-    ledger::{Ledger, LedgerError},
+    ledger::{Ledger, LedgerError, LedgerOptions},
 };
 use proptest::{
     strategy::{Strategy, ValueTree},
@@ -37,17 +38,26 @@ use generate::{Change, Step, account_id, catalog, histories, start};
 /// One database on which a history is played.
 struct Stage {
     db: TestDb,
-    ledger: Ledger,
+    /// Commands that come one by one go to them in turns.
+    ledgers: Vec<Ledger>,
     billing: Billing,
     clock: ManualClock,
     answers: Vec<String>,
 }
 
 impl Stage {
-    async fn new() -> Self {
+    async fn new(servers: usize, kept_accounts: usize) -> Self {
         let db = TestDb::new().await;
         let clock = ManualClock::at(start());
-        let ledger = db.ledger(Clock::Manual(clock.clone())).await;
+        let mut ledgers = Vec::new();
+        for _ in 0..servers {
+            let clock = Clock::Manual(clock.clone());
+            // However often the other one was faster, each goes on trusting what it keeps.
+            let options =
+                LedgerOptions { kept_accounts, doubt: 0, clock, ..LedgerOptions::default() };
+            ledgers.push(db.ledger_with(options).await);
+        }
+        let ledger = ledgers[0].clone();
         let billing = Billing::new(db.database(), ledger.clone());
         billing.apply_catalog(catalog(0), false, "tester").await.unwrap();
         billing.create_account(&account_id(), "", "").await.unwrap();
@@ -59,20 +69,22 @@ impl Stage {
         for credit_type in ["scan", "fix"] {
             ledger.submit(grant("acc", credit_type, credit_type, 25)).await.unwrap();
         }
-        Self { db, ledger, billing, clock, answers: Vec::new() }
+        Self { db, ledgers, billing, clock, answers: Vec::new() }
     }
 
     /// All in one batch: they are queued before the lane wakes, because the
     /// test's runtime has one thread and the queue takes them without a wait.
     async fn together(&mut self, commands: Vec<Command>) {
-        let answers = self.ledger.submit_all(commands).await;
+        let answers = self.ledgers[0].submit_all(commands).await;
         self.answers.extend(answers.iter().map(shown));
         self.confirm_payments().await;
     }
 
     async fn one_by_one(&mut self, commands: Vec<Command>) {
         for command in commands {
-            let answer = self.ledger.submit(command).await;
+            // Now and then the same one twice: it goes on with what it has kept.
+            let turn = self.answers.len() / 2 % self.ledgers.len();
+            let answer = self.ledgers[turn].submit(command).await;
             self.answers.push(shown(&answer));
             self.confirm_payments().await;
         }
@@ -236,17 +248,19 @@ async fn a_batch_with_purchases_gives_exactly_what_its_commands_give_one_by_one(
     Box::pin(play(billing_histories(160))).await;
 }
 
-/// Plays histories on two databases each: in batches, and one by one.
+/// Plays histories on three databases each: in batches; one by one, by one that reads
+/// each time; and one by one, by two that take turns and keep what they have written.
 async fn play(strategy: impl Strategy<Value = Vec<Step>>) {
     let mut runner = TestRunner::deterministic();
     let (mut batches, mut singles) = (0, 0);
     for case in 0..10 {
         let history = strategy.new_tree(&mut runner).unwrap().current();
-        let mut batched = Stage::new().await;
-        let mut single = Stage::new().await;
+        let mut batched = Stage::new(1, 100).await;
+        let mut single = Stage::new(1, 0).await;
+        let mut turns = Stage::new(2, 100).await;
         let mut steps = history.into_iter().peekable();
         while let Some(step) = steps.next() {
-            for stage in [&batched, &single] {
+            for stage in [&batched, &single, &turns] {
                 let now = stage.clock.now();
                 stage.clock.advance(step.at - now);
                 stage.change(&step.change).await;
@@ -265,20 +279,25 @@ async fn play(strategy: impl Strategy<Value = Vec<Step>>) {
                 }
             }
             batched.together(commands.clone()).await;
-            single.one_by_one(commands).await;
+            single.one_by_one(commands.clone()).await;
+            turns.one_by_one(commands).await;
         }
         let suspended = |answer: &String| answer.contains("SuspensionSet");
-        for (position, (one, other)) in batched.answers.iter().zip(&single.answers).enumerate() {
-            if !suspended(one) {
-                assert_eq!(one, other, "case {case}, command {position}");
+        for (how, stage) in [("batched", &batched), ("in turns", &turns)] {
+            for (position, (one, other)) in stage.answers.iter().zip(&single.answers).enumerate() {
+                if !suspended(one) {
+                    assert_eq!(one, other, "case {case}, {how}, command {position}");
+                }
             }
+            assert_eq!(stage.rows().await, single.rows().await, "case {case}, {how}");
         }
-        assert_eq!(batched.rows().await, single.rows().await, "case {case}");
         let transactions = "SELECT count(DISTINCT xmin::text) FROM ledger_entries";
         batches += batched.db.count(transactions).await;
         singles += single.db.count(transactions).await;
-        for stage in [batched, single] {
-            stage.ledger.close().await;
+        for stage in [batched, single, turns] {
+            for ledger in &stage.ledgers {
+                ledger.close().await;
+            }
             stage.account_for_grants().await;
             stage.db.finish().await;
         }

@@ -20,6 +20,7 @@ mod harness;
 mod histories;
 mod http;
 mod import;
+mod kept;
 mod keys;
 mod lanes;
 mod limits;

@@ -9,7 +9,7 @@ use creditgate::{
         catalog::{Catalog, Plan},
         subscription::SubscriptionStatus,
     },
-    store::{StoreError, catalogs::Applied},
+    store::{StoreError, batch::Footing, catalogs::Applied},
 };
 
 use tokio_util::sync::CancellationToken;
@@ -52,7 +52,7 @@ async fn a_plan_that_is_being_taken_away_is_given_to_nobody() {
     database.apply_catalog(&with_plan(), "test").await.unwrap();
     let read = hand.read(&[start("s")]).await;
     let changes = std::iter::once((&read, &new));
-    hand.lane.write(at(4), hand.revision, changes).await.unwrap();
+    hand.lane.write(Footing::read(), at(4), hand.revision, changes).await.unwrap();
     let removal = tokio::spawn({
         let database = database.clone();
         async move { database.apply_catalog(&catalog(), "test").await }

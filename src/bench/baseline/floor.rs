@@ -29,7 +29,7 @@ use crate::{
     ledger::{LedgerOptions, queue::MAX_BATCH},
     store::{
         Cell, Database,
-        batch::{LaneConnection, Named},
+        batch::{Footing, LaneConnection, Named},
     },
 };
 
@@ -192,7 +192,7 @@ impl Writer {
             let begun = Instant::now();
             self.connection.begin().await?;
             let changes = changes.iter().map(|(before, after)| (before, after));
-            self.connection.write(now, self.catalog_revision, changes).await?;
+            self.connection.write(Footing::read(), now, self.catalog_revision, changes).await?;
             self.connection.commit_and_chain().await?;
             took.push(begun.elapsed());
         }

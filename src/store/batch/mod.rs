@@ -12,7 +12,7 @@ mod write;
 pub(super) use lock::look;
 pub use named::Named;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::{Connection, Executor, PgConnection};
 
@@ -49,6 +49,25 @@ pub struct Snapshot {
     pub catalog_revision: i64,
     /// The state of each account that was locked.
     pub accounts: BTreeMap<AccountId, AccountState>,
+}
+
+/// What a batch was decided on.
+#[derive(Debug)]
+pub struct Footing {
+    /// True where its accounts are locked already.
+    pub is_locked: bool,
+    /// Accounts that were not read, but known from an earlier batch: the write refuses
+    /// where anything of them has changed that a decision may look at. Where they are
+    /// locked, their rows have been compared.
+    pub known: BTreeSet<AccountId>,
+}
+
+impl Footing {
+    /// Of accounts that were all locked, and then read.
+    #[must_use]
+    pub fn read() -> Self {
+        Self { is_locked: true, known: BTreeSet::new() }
+    }
 }
 
 /// What an account's decision still lacks.
@@ -160,7 +179,8 @@ impl LaneConnection {
     }
 
     /// Writes what became of the accounts: `(as it was read, as it is now)`,
-    /// decided at `now` by the catalog of that revision.
+    /// decided at `now` by the catalog of that revision. Gives the database's time of
+    /// the write, or `now` where there was nothing to write.
     ///
     /// # Errors
     ///
@@ -168,11 +188,12 @@ impl LaneConnection {
     /// where a constraint did not.
     pub async fn write<'s>(
         &mut self,
+        footing: Footing,
         now: Timestamp,
         catalog_revision: i64,
         changes: impl Iterator<Item = (&'s AccountState, &'s AccountState)>,
-    ) -> Result<(), StoreError> {
-        write::write(&mut self.connection, now, catalog_revision, changes).await
+    ) -> Result<Timestamp, StoreError> {
+        write::write(&mut self.connection, footing, now, catalog_revision, changes).await
     }
 
     /// Commits. Where this fails, what became of the transaction is unknown.

@@ -25,22 +25,27 @@ mod payments;
 mod subscriptions;
 mod top_ups;
 
+use super::Footing;
 use columns::Portions;
+use movements::Assumed;
 
 /// As it was read, and as it is now.
 type Change<'s> = (&'s AccountState, &'s AccountState);
 
 pub(super) async fn write<'s>(
     connection: &mut PgConnection,
+    footing: Footing,
     now: Timestamp,
     catalog_revision: i64,
     changes: impl Iterator<Item = Change<'s>>,
-) -> Result<(), StoreError> {
+) -> Result<Timestamp, StoreError> {
     let changes: Vec<Change<'s>> = changes.collect();
     subscriptions::hold_catalog(connection, catalog_revision, &changes).await?;
     account_rows(connection, &changes).await?;
     let news = history::notices(connection, &changes).await?;
-    movements::write(connection, &changes, news).await?;
+    let assumed =
+        (!footing.known.is_empty()).then(|| Assumed::by(&footing, &changes, catalog_revision));
+    let written = movements::write(connection, &changes, news, assumed).await?;
     balances::insert(connection, &changes).await?;
     if planted::has(Bug::CommitsMidway) {
         sqlx::query("COMMIT AND CHAIN").execute(&mut *connection).await?;
@@ -50,7 +55,8 @@ pub(super) async fn write<'s>(
     subscriptions::write(connection, &changes).await?;
     top_ups::write(connection, &changes).await?;
     payments::write(connection, now, &changes).await?;
-    history::operations(connection, &changes).await
+    history::operations(connection, &changes).await?;
+    Ok(written.unwrap_or(now))
 }
 
 /// A guard that held nowhere else: somebody has changed a row under our lock.

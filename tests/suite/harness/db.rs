@@ -121,7 +121,12 @@ impl TestDb {
 
     /// A ledger on it, on its own lanes.
     pub async fn ledger(&self, clock: Clock) -> Ledger {
-        let options = LedgerOptions { lanes: 2, check_lanes: 1, clock, ..LedgerOptions::default() };
+        self.ledger_with(LedgerOptions { clock, ..LedgerOptions::default() }).await
+    }
+
+    /// As [`ledger`](Self::ledger); what else there is to say of it is in `options`.
+    pub async fn ledger_with(&self, options: LedgerOptions) -> Ledger {
+        let options = LedgerOptions { lanes: 2, check_lanes: 1, ..options };
         let database = self.database();
         let cells = database.cells().await.unwrap();
         Ledger::start(database, cells, &options)

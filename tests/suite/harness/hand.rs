@@ -14,7 +14,7 @@ use creditgate::{
     ids::{OperationId, PlanName, SubscriptionId},
     store::{
         Cell, StoreError,
-        batch::{LaneConnection, Named},
+        batch::{Footing, LaneConnection, Named},
     },
 };
 
@@ -88,12 +88,13 @@ impl Hand {
         read: &AccountState,
         new: &AccountState,
     ) -> Result<(), StoreError> {
-        let written = self.lane.write(at(4), self.revision, std::iter::once((read, new))).await;
+        let changes = std::iter::once((read, new));
+        let written = self.lane.write(Footing::read(), at(4), self.revision, changes).await;
         match &written {
-            Ok(()) => self.lane.commit().await.unwrap(),
+            Ok(_) => self.lane.commit().await.unwrap(),
             Err(_) => self.lane.rollback().await.unwrap(),
         }
-        written
+        written.map(|_| ())
     }
 
     /// Writes what `change` makes of what is read, and reads it again.

@@ -16,7 +16,9 @@ use crate::{
 pub(super) struct Lots {
     pub(super) account_ids: Vec<String>,
     pub(super) lot_ids: Vec<Uuid>,
+    /// What was read guards the update.
     pub(super) expected: Vec<i64>,
+    pub(super) expected_unrecovered: Vec<i64>,
     pub(super) remaining: Vec<i64>,
     pub(super) unrecovered: Vec<i64>,
 }
@@ -30,6 +32,7 @@ impl Lots {
                 columns.account_ids.push(account_id(new));
                 columns.lot_ids.push(lot_id.0);
                 columns.expected.push(read.remaining);
+                columns.expected_unrecovered.push(read.unrecovered);
                 columns.remaining.push(lot.remaining);
                 columns.unrecovered.push(lot.unrecovered);
             }
