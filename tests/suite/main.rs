@@ -40,6 +40,7 @@ mod program;
 mod python_client;
 mod reaper;
 mod renewals;
+mod reservation_lists;
 mod rooms;
 mod secrets;
 mod tampering;

@@ -130,6 +130,14 @@ async fn lists_and_workers_have_an_index_of_their_own() {
                 &["lots_due_idx", "subscriptions_period_end_idx"],
             ][..],
         ),
+        (
+            "reservations.rs",
+            &[
+                &["reservations_pkey"],
+                &["reservations_held_idx", "reservations_settled_idx"],
+                &["reservations_lease_idx"],
+            ],
+        ),
         ("top_ups.rs", &[&["top_ups_newest_idx"]]),
     ] {
         let statements = statements(&sources.join(file));

@@ -54,7 +54,7 @@ async fn a_fresh_database_is_fast_from_its_first_second() {
     assert_eq!(db.count(scans).await, 0);
     // And no look-up by key on an index that serves something else.
     let indexes = "SELECT coalesce(sum(idx_scan), 0)::bigint FROM pg_stat_user_indexes
-                    WHERE indexrelname IN ('reservations_newest_idx', 'reservations_held_idx')";
+                    WHERE indexrelname IN ('reservations_settled_idx', 'reservations_held_idx')";
     assert_eq!(db.count(indexes).await, 0);
     // Nor any look at what only billing needs.
     let billing = "SELECT sum(coalesce(idx_scan, 0) + seq_scan)::bigint FROM pg_stat_user_tables

@@ -89,6 +89,7 @@ impl Cell {
         }
     }
 
+    /// Those that were settled, and those that are held: each has an index of its own.
     async fn reservations_of(
         &self,
         account_id: &AccountId,
@@ -98,16 +99,34 @@ impl Cell {
         let rows = sqlx::query_as!(
             ReservationRow,
             r#"
-            SELECT account_id, reservation_id, project_id, scan_kind, credit_type, state,
-                   release_cause, late, credits, committed_credits, sent_credits,
-                   sent_lease_micros, create_time, expire_time, settle_time,
-                   labels AS "labels: Json<BTreeMap<String, String>>", lot_ids, lot_credits, entries
-              FROM reservations
-             WHERE account_id COLLATE "ucs_basic" = $1
-               AND ($2::smallint IS NULL OR state = $2)
-               AND ($3::timestamptz IS NULL OR expire_time < $3)
-               AND ($4::timestamptz IS NULL
-                    OR (create_time, reservation_id) < ($4, $5::text COLLATE "C"))
+            SELECT account_id AS "account_id!", reservation_id AS "reservation_id!", project_id,
+                   scan_kind AS "scan_kind!", credit_type, state AS "state!", release_cause,
+                   late AS "late!", credits AS "credits!",
+                   committed_credits AS "committed_credits!", sent_credits AS "sent_credits!",
+                   sent_lease_micros, create_time AS "create_time!", expire_time AS "expire_time!",
+                   settle_time, labels AS "labels: Json<BTreeMap<String, String>>",
+                   lot_ids AS "lot_ids!", lot_credits AS "lot_credits!", entries AS "entries!"
+              FROM (
+                   (SELECT *
+                      FROM reservations
+                     WHERE account_id COLLATE "ucs_basic" = $1 AND settle_time IS NOT NULL
+                       AND $2::smallint IS DISTINCT FROM 1
+                       AND ($2::smallint IS NULL OR state = $2)
+                       AND ($3::timestamptz IS NULL OR expire_time < $3)
+                       AND ($4::timestamptz IS NULL
+                            OR (create_time, reservation_id) < ($4, $5::text COLLATE "C"))
+                     ORDER BY create_time DESC, reservation_id DESC
+                     LIMIT $6)
+                    UNION ALL
+                   (SELECT *
+                      FROM reservations
+                     WHERE account_id COLLATE "POSIX" = $1 AND settle_time IS NULL
+                       AND ($2::smallint IS NULL OR $2 = 1)
+                       AND ($3::timestamptz IS NULL OR expire_time < $3)
+                       AND ($4::timestamptz IS NULL
+                            OR (create_time, reservation_id) < ($4, $5::text COLLATE "C"))
+                     ORDER BY create_time DESC, reservation_id DESC
+                     LIMIT $6)) r
              ORDER BY create_time DESC, reservation_id DESC
              LIMIT $6
             "#,
