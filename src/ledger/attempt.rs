@@ -70,13 +70,16 @@ pub(super) async fn attempt(
         }
         done => done?,
     };
-    if is_trusting && done.stood > 0 {
+    if done.stood > 0 {
         kept.has_stood();
+    }
+    if locking != Locking::None {
+        kept.note_time(done.told);
     }
     let mut answered = BTreeMap::new();
     for Decided { read, state, mut answers } in done.decided {
         if locking != Locking::None {
-            kept.keep(&read, state, &answers, done.told);
+            kept.keep(&read, state, &answers);
         }
         if planted::has(Bug::AnswersSwapped) {
             answers.reverse();
@@ -128,7 +131,7 @@ impl Batch<'_, '_> {
         }
         let is_locked = decided.len() < self.commands.len();
         let mut absent = Vec::new();
-        let mut told = trusted.map(|now| (now, begun));
+        let mut now = trusted;
         let mut known: BTreeSet<AccountId> = account_ids(&decided).collect();
         if is_locked {
             let begun = Instant::now();
@@ -140,29 +143,26 @@ impl Batch<'_, '_> {
             decided.retain(|account| is_among(&locked, &account.read.account));
             known = account_ids(&decided).collect();
             locked.retain(|account| !known.contains(&account.account_id));
-            let (read, now) = self.read_and_decide(locked).await?;
-            told = Some(now);
+            let (read, read_time) = self.read_and_decide(locked).await?;
+            now = Some(read_time);
             decided.extend(read);
             if !known.is_empty() && self.catalog.revision != revision {
                 return Err(StoreError::Conflict("the catalog is another one".to_owned()));
             }
         }
-        let told = told.ok_or_else(|| StoreError::Corrupt("no clock".to_owned()))?;
-        if self.locking == Locking::None {
-            self.commit().await?;
-            return Ok(Done { decided, absent, stood: 0, told });
-        }
-        let begun = Instant::now();
+        let mut now = now.ok_or_else(|| StoreError::Corrupt("no clock".to_owned()))?;
         let stood = known.len();
-        let footing = Footing { is_locked, known };
-        let changes = decided.iter().map(|account| (&account.read, &account.state));
-        let written =
-            self.connection.write(footing, told.0, self.catalog.revision, changes).await?;
-        if let (Some(trusted), None) = (trusted, self.clock.fixed()) {
-            compare(trusted, written)?;
+        if self.locking != Locking::None {
+            let begun = Instant::now();
+            let footing = Footing { is_locked, known };
+            let changes = decided.iter().map(|account| (&account.read, &account.state));
+            now = self.connection.write(footing, now, self.catalog.revision, changes).await?;
+            if let (Some(trusted), None) = (trusted.filter(|_| stood > 0), self.clock.fixed()) {
+                compare(trusted, now)?;
+            }
+            phase("write", begun);
         }
-        let told = (written, Instant::now());
-        phase("write", begun);
+        let told = (now, Instant::now());
         self.commit().await?;
         Ok(Done { decided, absent, stood, told })
     }
@@ -201,12 +201,12 @@ impl Batch<'_, '_> {
     async fn read_and_decide(
         &mut self,
         locked: Vec<Account>,
-    ) -> Result<(Vec<Decided>, Told), StoreError> {
+    ) -> Result<(Vec<Decided>, Timestamp), StoreError> {
         let begun = Instant::now();
         let commands = locked.iter().flat_map(|account| self.of(&account.account_id));
         let named = Named::by(commands.copied());
         let snapshot = self.connection.read(&named, locked, self.clock.fixed()).await?;
-        let told = (snapshot.now, Instant::now());
+        let now = snapshot.now;
         if self.catalog.revision != snapshot.catalog_revision {
             let revision = snapshot.catalog_revision;
             let read = self.connection.catalog(revision).await?;
@@ -216,7 +216,7 @@ impl Batch<'_, '_> {
         let begun = Instant::now();
         let decided = self.decide(snapshot).await?;
         phase("decide", begun);
-        Ok((decided, told))
+        Ok((decided, now))
     }
 
     /// Decides each account's commands in their order. What a decision turns out to

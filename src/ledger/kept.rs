@@ -178,6 +178,11 @@ impl Kept {
         (since <= TIME_LASTS).then(|| time + TimeDelta::microseconds(micros))
     }
 
+    /// Notes the database's time of a batch that was committed.
+    pub(super) fn note_time(&mut self, told: Told) {
+        self.told = Some(told);
+    }
+
     /// Keeps an account that was committed: as it was read, as it is now, and what its
     /// commands were answered.
     pub(super) fn keep(
@@ -185,9 +190,10 @@ impl Kept {
         read: &AccountState,
         state: AccountState,
         answers: &[Result<Outcome, Refusal>],
-        told: Told,
     ) {
-        self.told = Some(told);
+        if !self.accounts.has_room() {
+            return;
+        }
         let account_id = &state.account.account_id;
         // Whatever has changed the account's own row has moved its version on; and what is
         // blocked has to be read each time.

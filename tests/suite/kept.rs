@@ -50,6 +50,15 @@ fn extend(account_id: &str, id: &str, hours: i64) -> Command {
     command(account_id, Action::Extend { reservation_id: reservation(id), lease })
 }
 
+/// One credit of another type than audits take.
+fn fix(id: &str) -> Command {
+    let mut fix = reserve("a", id, "auto_fix");
+    if let Action::Reserve(reserve) = &mut fix.action {
+        reserve.scan.credits = 1;
+    }
+    fix
+}
+
 fn reserve_in(account_id: &str, id: &str, project: &str) -> Command {
     let mut command = reserve(account_id, id, "live_audit");
     if let Action::Reserve(reserve) = &mut command.action {
@@ -182,13 +191,9 @@ async fn what_another_server_has_done_in_between_is_seen() {
 
     warm_again(&mine).await;
     let before = left(&db).await;
-    let mut all = reserve("a", "all", "auto_fix");
-    if let Action::Reserve(reserve) = &mut all.action {
-        reserve.scan.credits = 1;
-    }
     // Of another type: nothing that the next one looks at.
     other.submit(grant("a", "fix", "fix", 1)).await.unwrap();
-    other.submit(all).await.unwrap();
+    other.submit(fix("all")).await.unwrap();
     let answer = mine.submit(reserve("a", "one-more", "live_audit")).await;
     assert_eq!(available(&answer), Some(before - 2), "{answer:?}");
 
@@ -233,13 +238,6 @@ async fn two_servers_that_hold_different_types_keep_a_plans_limit_together() {
 
     warm(&mine, "a").await;
     other.submit(grant("a", "fix", "fix", 100)).await.unwrap();
-    let fix = |id: &str| {
-        let mut fix = reserve("a", id, "auto_fix");
-        if let Action::Reserve(reserve) = &mut fix.action {
-            reserve.scan.credits = 1;
-        }
-        fix
-    };
     other.submit(fix("third")).await.unwrap();
     let answer = mine.submit(reserve("a", "fourth", "live_audit")).await;
     assert!(blocked(&answer, BlockReason::ConcurrencyLimit), "{answer:?}");

@@ -16,6 +16,11 @@ impl<K: Eq + Hash, V> Generations<K, V> {
         Self { young: HashMap::new(), old: HashMap::new(), most: most / 2 }
     }
 
+    /// False where nothing is ever kept.
+    pub(super) fn has_room(&self) -> bool {
+        self.most > 0
+    }
+
     pub(super) fn get(&self, key: &K) -> Option<&V> {
         self.young.get(key).or_else(|| self.old.get(key))
     }
@@ -25,7 +30,7 @@ impl<K: Eq + Hash, V> Generations<K, V> {
     }
 
     pub(super) fn put(&mut self, key: K, value: V) {
-        if self.most == 0 {
+        if !self.has_room() {
             return;
         }
         if self.young.len() >= self.most && !self.young.contains_key(&key) {
