@@ -6,6 +6,7 @@ mod row;
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
+use litemap::LiteMap;
 
 use super::{
     command::{OperationKey, Refusal},
@@ -125,10 +126,10 @@ pub struct AccountState {
     /// The account row.
     pub account: Account,
     /// Its balances.
-    pub balances: BTreeMap<CreditType, Balance>,
+    pub balances: LiteMap<CreditType, Balance>,
     /// Its open lots, and those that the named reservations and operations
     /// touched.
-    pub lots: BTreeMap<LotId, Lot>,
+    pub lots: LiteMap<LotId, Lot>,
     /// The reservations that the commands name, where they exist.
     pub reservations: BTreeMap<ReservationId, Reservation>,
     /// The operations that the commands name, where they exist.
@@ -184,8 +185,8 @@ impl AccountState {
     pub fn new(account: Account) -> Self {
         Self {
             account,
-            balances: BTreeMap::new(),
-            lots: BTreeMap::new(),
+            balances: LiteMap::new(),
+            lots: LiteMap::new(),
             reservations: BTreeMap::new(),
             operations: BTreeMap::new(),
             projects: BTreeSet::new(),

@@ -11,16 +11,16 @@
 //! what is kept is often stale, and trying costs a write for nothing: so each refusal
 //! makes the lane read for a while, the longer the more often it was refused.
 
-mod generations;
-
 use std::{
     collections::BTreeMap,
+    hash::Hash,
     time::{Duration, Instant},
 };
 
 use chrono::TimeDelta;
+use litemap::LiteMap;
+use lru::LruCache;
 
-use self::generations::Generations;
 use crate::{
     clock::Timestamp,
     domain::{
@@ -31,7 +31,6 @@ use crate::{
         subscription::Subscription,
     },
     ids::{AccountId, CreditType, LotId, ReservationId},
-    store::StoreError,
 };
 
 /// An account with more rows than this is not kept: what is kept stays small, whatever
@@ -42,21 +41,19 @@ const MAX_PORTIONS: usize = 8;
 const MAX_LABELS: usize = 512;
 /// How long the database's time may be told by the process's own clock.
 const TIME_LASTS: Duration = Duration::from_secs(10);
-/// How far the two may be apart: more, and the process was stopped, or a clock was set.
-const MAX_SKEW: TimeDelta = TimeDelta::seconds(1);
 /// A lane reads at most 2 to the power of this many batches before it tries again.
 const MAX_DOUBT: u32 = 10;
 
 /// The database's time, and when it was that.
 pub(super) type Told = (Timestamp, Instant);
 
-/// An account with its balances, open lots and live subscriptions. Lists take a fifth
-/// of the memory of an [`AccountState`]'s maps.
+/// An account with its balances, open lots and live subscriptions: what of an
+/// [`AccountState`] outlasts a batch.
 struct Account {
     row: account::Account,
-    balances: Box<[(CreditType, Balance)]>,
-    lots: Box<[Lot]>,
-    subscriptions: Box<[Subscription]>,
+    balances: LiteMap<CreditType, Balance>,
+    lots: LiteMap<LotId, Lot>,
+    subscriptions: Vec<Subscription>,
 }
 
 impl Account {
@@ -66,9 +63,9 @@ impl Account {
 
     fn state(self) -> AccountState {
         AccountState {
-            balances: self.balances.into_iter().collect(),
-            lots: self.lots.into_iter().map(|lot| (lot.lot_id, lot)).collect(),
-            subscriptions: self.subscriptions.into_vec(),
+            balances: self.balances,
+            lots: self.lots,
+            subscriptions: self.subscriptions,
             ..AccountState::new(self.row)
         }
     }
@@ -78,14 +75,16 @@ impl Account {
 pub(super) struct Known {
     /// What the database's clock shows, by the lane's own.
     pub(super) now: Timestamp,
-    pub(super) accounts: BTreeMap<AccountId, AccountState>,
+    pub(super) accounts: Vec<AccountState>,
 }
 
 /// What a lane keeps.
 pub(super) struct Kept {
-    accounts: Generations<AccountId, Account>,
+    accounts: LruCache<AccountId, Account>,
     /// Those that are held.
-    reservations: Generations<(AccountId, ReservationId), Reservation>,
+    reservations: LruCache<(AccountId, ReservationId), Reservation>,
+    /// Of each of the two.
+    most: usize,
     told: Option<Told>,
     /// Grows by `refusal` with each that is refused, and falls by one with each that is
     /// not: by 4, trying pays while one in five is refused at most.
@@ -97,10 +96,11 @@ pub(super) struct Kept {
 
 impl Kept {
     /// Keeps this many accounts at most, and as many holds; none for 0.
-    pub(super) fn new(accounts: usize, refusal: u32) -> Self {
+    pub(super) fn new(most: usize, refusal: u32) -> Self {
         Self {
-            accounts: Generations::new(accounts),
-            reservations: Generations::new(accounts),
+            accounts: LruCache::unbounded(),
+            reservations: LruCache::unbounded(),
+            most,
             told: None,
             doubt: 0,
             refusal,
@@ -129,24 +129,24 @@ impl Kept {
             return None;
         }
         let now = fixed_now.or_else(|| self.now())?;
-        let mut accounts = BTreeMap::new();
+        let mut accounts = Vec::with_capacity(commands.len());
         for (account_id, commands) in commands {
             if !commands.iter().all(|command| self.has(command)) {
                 continue;
             }
-            let Some(account) = self.accounts.take(account_id) else { continue };
+            let Some(account) = self.accounts.pop(account_id) else { continue };
             let mut state = account.state();
             for command in commands {
                 if let Action::Reserve(reserve) = &command.action {
                     // That it exists is left to the write.
                     state.projects.extend(reserve.scan.project_id.clone());
                 } else if let Some(id) = held(&command.action)
-                    && let Some(held) = self.reservations.take(&(account_id.clone(), id.clone()))
+                    && let Some(held) = self.reservations.pop(&(account_id.clone(), id.clone()))
                 {
                     state.reservations.insert(id.clone(), held);
                 }
             }
-            accounts.insert(account_id.clone(), state);
+            accounts.push(state);
         }
         (!accounts.is_empty()).then_some(Known { now, accounts })
     }
@@ -154,10 +154,10 @@ impl Kept {
     /// True where a command needs nothing that is not kept. That a new reservation's id
     /// is unused is left to the write.
     fn has(&self, command: &Command) -> bool {
-        let Some(account) = self.accounts.get(&command.account_id) else { return false };
+        let Some(account) = self.accounts.peek(&command.account_id) else { return false };
         let named =
-            |id: &ReservationId| self.reservations.get(&(command.account_id.clone(), id.clone()));
-        let lot = |id: LotId| account.lots.iter().find(|lot| lot.lot_id == id);
+            |id: &ReservationId| self.reservations.peek(&(command.account_id.clone(), id.clone()));
+        let lot = |id: LotId| account.lots.get(&id);
         // And the one that its credits may return to.
         let has_lot = |id| {
             lot(id).is_some_and(|found| found.origin.is_none_or(|origin| lot(origin).is_some()))
@@ -188,10 +188,10 @@ impl Kept {
     pub(super) fn keep(
         &mut self,
         read: &AccountState,
-        state: AccountState,
+        mut state: Box<AccountState>,
         answers: &[Result<Outcome, Refusal>],
     ) {
-        if !self.accounts.has_room() {
+        if self.most == 0 {
             return;
         }
         let account_id = &state.account.account_id;
@@ -202,26 +202,27 @@ impl Kept {
             && answers.iter().all(|answer| {
                 answer.as_ref().is_ok_and(|outcome| !matches!(outcome, Outcome::Blocked { .. }))
             });
-        for (id, reservation) in state.reservations {
+        for (id, reservation) in std::mem::take(&mut state.reservations) {
             let key = (account_id.clone(), id);
             if is_worth_it && reservation.is_held() && is_small(&reservation) {
-                self.reservations.put(key, reservation);
+                put(&mut self.reservations, self.most, key, reservation);
             } else {
-                self.reservations.take(&key);
+                self.reservations.pop(&key);
             }
         }
-        let open: Box<[Lot]> = state.lots.into_values().filter(|lot| lot.remaining > 0).collect();
+        state.lots.retain(|_, lot| lot.remaining > 0);
+        state.subscriptions.retain(Subscription::is_live);
         let kept = Account {
-            balances: state.balances.into_iter().collect(),
-            lots: open,
-            subscriptions: state.subscriptions.into_iter().filter(Subscription::is_live).collect(),
+            balances: state.balances,
+            lots: state.lots,
+            subscriptions: state.subscriptions,
             row: state.account,
         };
         let account_id = kept.row.account_id.clone();
         if is_worth_it && kept.rows() <= MAX_ROWS {
-            self.accounts.put(account_id, kept);
+            put(&mut self.accounts, self.most, account_id, kept);
         } else {
-            self.accounts.take(&account_id);
+            self.accounts.pop(&account_id);
         }
     }
 
@@ -237,18 +238,6 @@ impl Kept {
         self.doubt = (self.doubt + self.refusal).min(MAX_DOUBT);
         self.to_read = 1 << self.doubt;
     }
-}
-
-/// Compares the time that a batch was decided at with the database's.
-///
-/// # Errors
-///
-/// [`StoreError::Conflict`] where they are too far apart.
-pub(super) fn compare(now: Timestamp, told: Timestamp) -> Result<(), StoreError> {
-    if (told - now).abs() <= MAX_SKEW {
-        return Ok(());
-    }
-    Err(StoreError::Conflict(format!("decided at {now}, and it is {told}")))
 }
 
 /// True where what an account's commands have come to may be answered: each has made
@@ -288,6 +277,29 @@ fn held(action: &Action) -> Option<&ReservationId> {
     }
 }
 
+/// Puts, and forgets what was not used for the longest time where that is one too many.
+fn put<K: Eq + Hash, V>(cache: &mut LruCache<K, V>, most: usize, key: K, value: V) {
+    cache.put(key, value);
+    if cache.len() > most {
+        cache.pop_lru();
+    }
+}
+
 fn count(what: &'static str) {
     metrics::counter!("creditgate_kept_batches_total", "what" => what).increment(1);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_put_last_is_kept_and_no_more_than_there_is_room_for() {
+        let mut cache = LruCache::unbounded();
+        (0..100).for_each(|n| put(&mut cache, 8, n, n));
+        assert_eq!(cache.len(), 8);
+        put(&mut cache, 8, 92, 0);
+        put(&mut cache, 8, 100, 100);
+        assert_eq!((cache.len(), cache.peek(&92), cache.peek(&93)), (8, Some(&0), None));
+    }
 }

@@ -317,6 +317,9 @@ impl Lane {
 /// Answers those that have waited too long, and drops those whose caller waits no
 /// longer: its deadline has passed, or it has cancelled. Gives the others.
 fn give_up(batch: Vec<Queued>) -> Vec<Queued> {
+    if !batch.iter().any(|queued| queued.is_abandoned() || queued.is_out_of_patience()) {
+        return batch;
+    }
     let (gone, batch): (Vec<_>, Vec<_>) = batch.into_iter().partition(Queued::is_abandoned);
     if !gone.is_empty() {
         metrics::counter!("creditgate_shed_total", "reason" => "caller_gone")

@@ -100,7 +100,7 @@ pub const METRICS: [Metric; 35] = [
     histogram(
         "creditgate_batch_phase_seconds",
         &["phase"],
-        "a batch's transaction, by phase: known (decided on what was kept), lock, read, decide, write, commit",
+        "a batch's transaction, by phase: known (decided on what was kept), lock, read, decide, write (and commit, where all was kept), commit",
     ),
     counter(
         "creditgate_kept_batches_total",

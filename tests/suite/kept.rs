@@ -93,6 +93,35 @@ async fn what_a_kept_account_holds_is_held_and_settled_without_a_read() {
     db.finish().await;
 }
 
+/// How many lanes have written last, in a transaction that was over with that.
+async fn lanes_that_only_wrote(db: &TestDb) -> i64 {
+    db.count(
+        "SELECT count(*) FROM pg_stat_activity
+          WHERE datname = current_database() AND application_name = 'creditgate-lane'
+            AND state = 'idle' AND query ~ '^\\s*WITH a AS MATERIALIZED'",
+    )
+    .await
+}
+
+#[tokio::test]
+async fn a_kept_accounts_write_is_a_transaction_of_its_own() {
+    let db = TestDb::new().await;
+    let ledger = open(&db, 100).await;
+    warm(&ledger, "a").await;
+    // Read, and so begun and committed by name.
+    let answer = ledger.submit(reserve("a", "w1", "live_audit")).await;
+    assert_eq!(available(&answer), Some(98));
+    assert_eq!(lanes_that_only_wrote(&db).await, 0);
+    for (at, id) in [(97, "r1"), (96, "r2")] {
+        assert_eq!(available(&ledger.submit(reserve("a", id, "live_audit")).await), Some(at));
+    }
+    assert_eq!(lanes_that_only_wrote(&db).await, 1);
+    assert_eq!(available(&ledger.submit(commit("a", "r1")).await), Some(96));
+    assert_eq!(lanes_that_only_wrote(&db).await, 1);
+    ledger.close().await;
+    db.finish().await;
+}
+
 /// Another server may answer on the new one, which has lost what the old one had committed.
 #[tokio::test]
 async fn a_lane_that_lost_its_connection_has_kept_nothing() {

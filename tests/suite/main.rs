@@ -3,6 +3,7 @@
 
 mod abuse;
 mod access;
+mod alone;
 mod bad_billing;
 mod bad_input;
 mod bench;

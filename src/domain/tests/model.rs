@@ -181,7 +181,7 @@ impl Model {
     /// What every batch reads: the open lots, and what its commands name.
     fn load(&self, commands: &[Command]) -> AccountState {
         let mut state = AccountState::new(self.account.clone());
-        state.balances.clone_from(&self.balances);
+        state.balances = self.balances.clone().into_iter().collect();
         state.projects.clone_from(&self.projects);
         let live = |s: &&Subscription| s.status != SubscriptionStatus::Canceled;
         state.subscriptions = self.subscriptions.values().filter(live).cloned().collect();
@@ -274,7 +274,7 @@ impl Model {
             assert_eq!(usize::try_from(*slots).unwrap(), others.count() + mine.count());
         }
         self.account = state.account;
-        self.balances = state.balances;
+        self.balances = state.balances.into_iter().collect();
         self.lots.extend(state.lots);
         self.reservations.extend(state.reservations);
         for key in state.operations.keys() {

@@ -93,8 +93,8 @@ impl Gate {
 
     pub(super) fn of(model: &Model, now: Timestamp) -> Self {
         let mut state = AccountState::new(model.account.clone());
-        state.balances.clone_from(&model.balances);
-        state.lots.clone_from(&model.lots);
+        state.balances = model.balances.clone().into_iter().collect();
+        state.lots = model.lots.clone().into_iter().collect();
         state.reservations.clone_from(&model.reservations);
         state.operations.clone_from(&model.operations);
         state.projects.clone_from(&model.projects);

@@ -30,11 +30,17 @@ use crate::{
 #[derive(Debug)]
 pub struct LaneConnection {
     connection: PgConnection,
-    /// What began the transaction that is open, or the last one.
-    begun: &'static str,
-    /// True while the transaction that the last commit has begun is unused: it
-    /// holds no lock, no snapshot and no id.
-    is_chained: bool,
+    transaction: Transaction,
+}
+
+/// The transaction that is open, and what has begun it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Transaction {
+    None,
+    /// The last commit has begun it, and it is unused: it holds no lock, no snapshot and
+    /// no id.
+    Chained(&'static str),
+    Open(&'static str),
 }
 
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
@@ -60,13 +66,16 @@ pub struct Footing {
     /// where anything of them has changed that a decision may look at. Where they are
     /// locked, their rows have been compared.
     pub known: BTreeSet<AccountId>,
+    /// When they were decided, by the process's own clock: the write refuses where the
+    /// database's is more than a second off, as the process was stopped, or a clock set.
+    pub decided_at: Option<Timestamp>,
 }
 
 impl Footing {
     /// Of accounts that were all locked, and then read.
     #[must_use]
     pub fn read() -> Self {
-        Self { is_locked: true, known: BTreeSet::new() }
+        Self { is_locked: true, known: BTreeSet::new(), decided_at: None }
     }
 }
 
@@ -88,7 +97,7 @@ impl LaneConnection {
     ///
     /// The database is away.
     pub async fn connect(cell: &Cell) -> Result<Self, StoreError> {
-        Ok(Self { connection: cell.connect_lane().await?, begun: BEGIN, is_chained: false })
+        Ok(Self { connection: cell.connect_lane().await?, transaction: Transaction::None })
     }
 
     /// Begins a batch that writes.
@@ -112,13 +121,11 @@ impl LaneConnection {
 
     /// Takes the transaction that the last commit has begun, or begins one.
     async fn enter(&mut self, begin: &'static str) -> Result<(), StoreError> {
-        if self.is_chained && self.begun == begin {
-            self.is_chained = false;
-            return Ok(());
+        if self.transaction != Transaction::Chained(begin) {
+            self.rest().await?;
+            self.connection.execute(begin).await?;
         }
-        self.rest().await?;
-        self.connection.execute(begin).await?;
-        self.begun = begin;
+        self.transaction = Transaction::Open(begin);
         Ok(())
     }
 
@@ -196,6 +203,31 @@ impl LaneConnection {
         write::write(&mut self.connection, footing, now, catalog_revision, changes).await
     }
 
+    /// Writes what became of accounts that are all known, and commits: one statement, and
+    /// so a transaction of its own, in one round trip, unless the last commit has begun
+    /// one. Of these accounts only balances, lots and reservations may have changed, and
+    /// entries been added. Gives the database's time of the write.
+    ///
+    /// # Errors
+    ///
+    /// As of [`write`](Self::write), after which nothing has been written and no
+    /// transaction may be open; as of [`commit`](Self::commit) where the connection
+    /// failed.
+    pub async fn write_alone<'s>(
+        &mut self,
+        footing: Footing,
+        now: Timestamp,
+        catalog_revision: i64,
+        changes: impl Iterator<Item = (&'s AccountState, &'s AccountState)>,
+    ) -> Result<Timestamp, StoreError> {
+        let written =
+            write::movements(&mut self.connection, footing, now, catalog_revision, changes).await?;
+        if self.transaction != Transaction::None {
+            self.commit().await?;
+        }
+        Ok(written)
+    }
+
     /// Commits. Where this fails, what became of the transaction is unknown.
     ///
     /// # Errors
@@ -203,6 +235,7 @@ impl LaneConnection {
     /// Of the connection.
     pub async fn commit(&mut self) -> Result<(), StoreError> {
         self.connection.execute("COMMIT").await?;
+        self.transaction = Transaction::None;
         Ok(())
     }
 
@@ -214,12 +247,11 @@ impl LaneConnection {
     ///
     /// As of [`commit`](Self::commit).
     pub async fn commit_and_chain(&mut self) -> Result<(), StoreError> {
-        if planted::has(Bug::StaleSnapshot) && self.begun == BEGIN_READ_ONLY {
-            self.is_chained = true;
-            return Ok(());
+        let Transaction::Open(begun) = self.transaction else { return Ok(()) };
+        if !(planted::has(Bug::StaleSnapshot) && begun == BEGIN_READ_ONLY) {
+            self.connection.execute("COMMIT AND CHAIN").await?;
         }
-        self.connection.execute("COMMIT AND CHAIN").await?;
-        self.is_chained = true;
+        self.transaction = Transaction::Chained(begun);
         Ok(())
     }
 
@@ -229,20 +261,22 @@ impl LaneConnection {
     ///
     /// Of the connection: then it must not be used again.
     pub async fn rest(&mut self) -> Result<(), StoreError> {
-        if self.is_chained {
+        if matches!(self.transaction, Transaction::Chained(_)) {
             self.rollback().await?;
         }
         Ok(())
     }
 
-    /// Rolls back.
+    /// Rolls back what is open.
     ///
     /// # Errors
     ///
     /// Of the connection: then it must not be used again.
     pub async fn rollback(&mut self) -> Result<(), StoreError> {
-        self.connection.execute("ROLLBACK").await?;
-        self.is_chained = false;
+        if self.transaction != Transaction::None {
+            self.connection.execute("ROLLBACK").await?;
+            self.transaction = Transaction::None;
+        }
         Ok(())
     }
 

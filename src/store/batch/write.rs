@@ -2,6 +2,8 @@
 //! as it was decided, in a fixed number of set-based statements. Those that have
 //! nothing to write are not sent.
 
+use std::collections::BTreeSet;
+
 use sqlx::{PgConnection, postgres::PgQueryResult};
 
 use crate::{
@@ -9,7 +11,6 @@ use crate::{
     domain::{
         account::{Account, AccountState},
         credit::Lot,
-        reservation::Reservation,
     },
     ids::AccountId,
     planted::{self, Bug},
@@ -22,11 +23,11 @@ mod columns;
 mod history;
 mod movements;
 mod payments;
+mod rows;
 mod subscriptions;
 mod top_ups;
 
 use super::Footing;
-use columns::Portions;
 use movements::Assumed;
 
 /// As it was read, and as it is now.
@@ -51,7 +52,6 @@ pub(super) async fn write<'s>(
         sqlx::query("COMMIT AND CHAIN").execute(&mut *connection).await?;
     }
     insert_lots(connection, &changes).await?;
-    update_reservations(connection, &changes).await?;
     subscriptions::write(connection, &changes).await?;
     top_ups::write(connection, &changes).await?;
     payments::write(connection, now, &changes).await?;
@@ -59,13 +59,24 @@ pub(super) async fn write<'s>(
     Ok(written.unwrap_or(now))
 }
 
-/// A guard that held nowhere else: somebody has changed a row under our lock.
-fn expect(result: &PgQueryResult, rows: usize, what: &str) -> Result<(), StoreError> {
-    let written = i64::try_from(result.rows_affected()).unwrap_or(i64::MAX);
-    expect_rows(written, rows, what)
+/// The part of [`write`] that moves credits: for accounts that are all known and of which
+/// nothing else has changed.
+pub(super) async fn movements<'s>(
+    connection: &mut PgConnection,
+    footing: Footing,
+    now: Timestamp,
+    catalog_revision: i64,
+    changes: impl Iterator<Item = Change<'s>>,
+) -> Result<Timestamp, StoreError> {
+    let changes: Vec<Change<'s>> = changes.collect();
+    let assumed = Assumed::by(&footing, &changes, catalog_revision);
+    let written = movements::write(connection, &changes, BTreeSet::new(), Some(assumed)).await?;
+    Ok(written.unwrap_or(now))
 }
 
-fn expect_rows(written: i64, rows: usize, what: &str) -> Result<(), StoreError> {
+/// A guard that held nowhere else: somebody has changed a row under our lock.
+fn expect(result: &PgQueryResult, rows: usize, what: &str) -> Result<(), StoreError> {
+    let written = result.rows_affected();
     if usize::try_from(written) == Ok(rows) || planted::has(Bug::NoLockNoGuard) {
         return Ok(());
     }
@@ -170,69 +181,4 @@ async fn insert_lots(
         .await?;
     }
     Ok(())
-}
-
-/// Reservations that were read and have changed.
-async fn update_reservations(
-    connection: &mut PgConnection,
-    changes: &[Change<'_>],
-) -> Result<(), StoreError> {
-    let mut updated: Vec<(&AccountId, &Reservation, &Reservation)> = Vec::new();
-    for (old, new) in changes {
-        for (id, reservation) in &new.reservations {
-            let read = old.reservations.get(id).filter(|read| *read != reservation);
-            updated.extend(read.map(|read| (&new.account.account_id, read, reservation)));
-        }
-    }
-    if updated.is_empty() {
-        return Ok(());
-    }
-    let keys: Vec<String> = updated.iter().map(|(account, ..)| account.to_string()).collect();
-    let ids: Vec<String> = updated.iter().map(|(_, _, r)| r.reservation_id.to_string()).collect();
-    let read_states: Vec<i16> = updated.iter().map(|(_, read, _)| read.state as i16).collect();
-    let read_expiries: Vec<_> = updated.iter().map(|(_, read, _)| read.expire_time).collect();
-    let states: Vec<i16> = updated.iter().map(|(_, _, r)| r.state as i16).collect();
-    let causes: Vec<Option<i16>> =
-        updated.iter().map(|(_, _, r)| r.release_cause.map(|cause| cause as i16)).collect();
-    let late: Vec<bool> = updated.iter().map(|(_, _, r)| r.late).collect();
-    let committed: Vec<i64> = updated.iter().map(|(_, _, r)| r.committed_credits).collect();
-    let expiries: Vec<_> = updated.iter().map(|(_, _, r)| r.expire_time).collect();
-    let settled: Vec<_> = updated.iter().map(|(_, _, r)| r.settle_time).collect();
-    let lots = Portions::of(updated.iter().map(|(_, _, r)| r.portions.as_slice()));
-    let entries = columns::Ragged::of(updated.iter().map(|(_, _, r)| r.entries.as_slice()));
-    let result = sqlx::query!(
-        r#"
-        UPDATE reservations r
-           SET state = ($5::smallint[])[u.i], release_cause = ($6::smallint[])[u.i],
-               late = ($7::boolean[])[u.i], committed_credits = ($8::bigint[])[u.i],
-               expire_time = ($9::timestamptz[])[u.i], settle_time = ($10::timestamptz[])[u.i],
-               lot_ids = ($11::uuid[])[($13::int[])[u.i]:($14::int[])[u.i]],
-               lot_credits = ($12::bigint[])[($13::int[])[u.i]:($14::int[])[u.i]],
-               entries = ($15::bigint[])[($16::int[])[u.i]:($17::int[])[u.i]]
-          FROM UNNEST($1::text[], $2::text[]) WITH ORDINALITY
-               AS u (account_id, reservation_id, i)
-         WHERE r.account_id = u.account_id AND r.reservation_id = u.reservation_id
-           AND r.state = ($3::smallint[])[u.i] AND r.expire_time = ($4::timestamptz[])[u.i]
-        "#,
-        &keys,
-        &ids,
-        &read_states,
-        &read_expiries,
-        &states,
-        &causes as &[Option<i16>],
-        &late,
-        &committed,
-        &expiries,
-        &settled as &[Option<Timestamp>],
-        &lots.ids,
-        &lots.credits,
-        &lots.from,
-        &lots.to,
-        &entries.values,
-        &entries.from,
-        &entries.to
-    )
-    .execute(connection)
-    .await?;
-    expect(&result, updated.len(), "reservations")
 }

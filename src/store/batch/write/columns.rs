@@ -2,34 +2,6 @@
 //! of arrays, so the lists travel end to end in one array, and each row takes
 //! its slice: from..=to, counted from 1, empty where `to` < `from`.
 
-use uuid::Uuid;
-
-use crate::domain::credit::LotPortion;
-
-/// The portions of each row.
-#[derive(Default)]
-pub(super) struct Portions {
-    pub(super) ids: Vec<Uuid>,
-    pub(super) credits: Vec<i64>,
-    pub(super) from: Vec<i32>,
-    pub(super) to: Vec<i32>,
-}
-
-impl Portions {
-    pub(super) fn of<'p>(rows: impl Iterator<Item = &'p [LotPortion]>) -> Self {
-        let mut columns = Self::default();
-        rows.for_each(|portions| columns.push(portions));
-        columns
-    }
-
-    pub(super) fn push(&mut self, portions: &[LotPortion]) {
-        self.from.push(position(self.ids.len() + 1));
-        self.ids.extend(portions.iter().map(|portion| portion.lot_id.0));
-        self.credits.extend(portions.iter().map(|portion| portion.credits));
-        self.to.push(position(self.ids.len()));
-    }
-}
-
 /// Numbers of each row.
 #[derive(Default)]
 pub(super) struct Ragged {
