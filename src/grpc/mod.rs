@@ -12,6 +12,7 @@ mod billing;
 mod catalog;
 mod decode;
 mod delivery;
+mod direct;
 mod encode;
 mod events;
 mod gate;
@@ -31,6 +32,7 @@ pub use actor::{actor, seen};
 pub use billing::BillingApi;
 pub use catalog::CatalogApi;
 pub use delivery::DeliveryApi;
+pub use direct::{Direct, DirectLayer};
 pub use events::EventApi;
 pub use gate::GateApi;
 pub use guard::{Guard, GuardLayer};
@@ -90,17 +92,18 @@ pub struct Parts {
     pub mails: Mails,
 }
 
-/// All services.
+/// All services: the gate, to which calls go directly, and the others.
 #[must_use]
-pub fn routes(parts: Parts) -> Routes {
+pub fn services(parts: Parts) -> (DirectLayer<GateServiceServer<GateApi>>, Routes) {
     let Parts { ledger, billing, access, events, endpoints, mails } = parts;
     let parking = Parking::new(ledger.clone(), events.clone());
-    Routes::new(GateApi::new(ledger.clone(), parking).into_server())
-        .add_service(LedgerApi::new(ledger.clone()).into_server())
+    let gate = GateApi::new(ledger.clone(), parking).into_server();
+    let others = Routes::new(LedgerApi::new(ledger.clone()).into_server())
         .add_service(EventApi::new(ledger.clone(), events).into_server())
         .add_service(DeliveryApi::new(endpoints, mails).into_server())
         .add_service(BillingApi::new(ledger, billing.clone()).into_server())
         .add_service(AccountApi::new(billing.clone()).into_server())
         .add_service(CatalogApi::new(billing).into_server())
-        .add_service(AccessApi::new(access).into_server())
+        .add_service(AccessApi::new(access).into_server());
+    (DirectLayer::new(gate), others)
 }

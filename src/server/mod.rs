@@ -266,6 +266,7 @@ impl Parts {
             endpoints: Endpoints::new(self.database.clone(), self.ledger.clone(), sender.clone()),
             mails: Mails::new(self.database.clone(), self.ledger.clone()),
         };
+        let (gate, others) = grpc::services(parts);
         let router = Server::builder()
             .max_concurrent_streams(MAX_STREAMS)
             .http2_max_local_error_reset_streams(Some(MAX_RESETS))
@@ -279,7 +280,8 @@ impl Parts {
             .layer(grpc::ObserveLayer::new())
             .layer(grpc::GuardLayer::new(self.keyring.clone()))
             .layer(grpc::ShedLayer::new(self.ledger.clone()))
-            .add_routes(grpc::routes(parts))
+            .layer(gate)
+            .add_routes(others)
             .add_service(health)
             .add_service(reflection().build_v1()?)
             .add_service(reflection().build_v1alpha()?);
