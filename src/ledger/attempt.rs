@@ -1,28 +1,28 @@
 //! One batch in one transaction: lock, read, decide, write, commit. What the lane has
 //! kept is not read; where that is all of it, the write locks as well.
 
+mod decided;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::Instant,
 };
 
+use self::decided::{Decided, account_ids, changes, decide_account, demand};
 use super::kept::{Kept, Known, Told, stands};
 use crate::{
     clock::{Clock, Timestamp},
     domain::{
-        account::{Account, AccountState, Missing},
-        catalog::{Catalog, RevisedCatalog},
-        command::{Action, Command, Outcome, Refusal},
-        context::Context,
-        decide::decide_all,
-        verdict::MAX_HOLDERS,
+        account::{Account, AccountState},
+        catalog::RevisedCatalog,
+        command::{Command, Outcome, Refusal},
     },
-    ids::{AccountId, LotId},
+    ids::AccountId,
     planted::{self, Bug},
     store::{
         StoreError,
-        batch::{Demand, Footing, LaneConnection, Named, Snapshot},
+        batch::{Footing, LaneConnection, Named, Snapshot},
     },
     telemetry::traces,
 };
@@ -43,8 +43,6 @@ pub(super) enum Locking {
 pub(super) type Answer = Option<Result<Outcome, Refusal>>;
 
 type States = BTreeMap<AccountId, AccountState>;
-/// Of one account's commands, in their order.
-type Answers = Vec<Result<Outcome, Refusal>>;
 
 /// Carries the commands out; nothing has happened unless this returns `Ok`, but
 /// for an error of the connection: then it is unknown, and every command may be
@@ -308,21 +306,6 @@ fn is_among(rows: &[Account], row: &Account) -> bool {
     found.is_ok_and(|at| rows.get(at) == Some(row))
 }
 
-fn changes(decided: &[Decided]) -> impl Iterator<Item = (&AccountState, &AccountState)> {
-    decided.iter().map(|account| (&*account.read, &*account.state))
-}
-
-fn account_ids(decided: &[Decided]) -> impl Iterator<Item = AccountId> {
-    decided.iter().map(|account| account.read.account.account_id.clone())
-}
-
-/// An account, as it was read and as it was decided.
-struct Decided {
-    read: Box<AccountState>,
-    state: Box<AccountState>,
-    answers: Answers,
-}
-
 /// Each account's commands, in their order.
 fn by_account<'c>(commands: &[&'c Command]) -> BTreeMap<AccountId, Vec<&'c Command>> {
     let mut by_account: BTreeMap<AccountId, Vec<&Command>> = BTreeMap::new();
@@ -330,47 +313,6 @@ fn by_account<'c>(commands: &[&'c Command]) -> BTreeMap<AccountId, Vec<&'c Comma
         by_account.entry(command.account_id.clone()).or_default().push(command);
     }
     by_account
-}
-
-/// Decides one account's commands: what they make of it, and their answers.
-fn decide_account(
-    read: &AccountState,
-    commands: &[&Command],
-    catalog: &Catalog,
-    now: Timestamp,
-) -> Result<(Box<AccountState>, Answers), Missing> {
-    let mut state = Box::new(read.clone());
-    let last = state.balances.values().map(|balance| balance.last_entry_time).max();
-    let context = Context {
-        now: last.map_or(now, |last| last.max(now)),
-        catalog,
-        new_lot_id: LotId::generate,
-    };
-    let answers = decide_all(&mut state, commands.iter().copied(), &context)?;
-    Ok((state, answers))
-}
-
-/// What to read for an account: what is missing, and where that is a project's
-/// slots, those of all its projects at once.
-fn demand(account_id: &AccountId, missing: Missing, commands: &[&Command]) -> Vec<Demand> {
-    // Each command settles one hold at most.
-    let limit = i64::try_from(MAX_HOLDERS + commands.len()).unwrap_or(i64::MAX);
-    let wanted = match missing {
-        Missing::ProjectSlots(_) => commands
-            .iter()
-            .filter_map(|command| match &command.action {
-                Action::Reserve(reserve) => reserve.scan.project_id.clone(),
-                Action::Check(scan) => scan.project_id.clone(),
-                _ => None,
-            })
-            .map(Missing::ProjectSlots)
-            .collect(),
-        other => vec![other],
-    };
-    wanted
-        .into_iter()
-        .map(|missing| Demand { account_id: account_id.clone(), missing, limit })
-        .collect()
 }
 
 /// The answers in the order of the commands.
