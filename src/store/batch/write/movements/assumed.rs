@@ -34,7 +34,7 @@ impl<'c> Assumed<'c> {
     ) -> Self {
         let mut assumed = Self {
             catalog_revision: Some(catalog_revision),
-            decided_at: footing.decided_at.filter(|_| !footing.known.is_empty()),
+            decided_at: footing.decided_at,
             ..Self::default()
         };
         let known = |(old, _): &&Change<'_>| footing.known.contains(&old.account.account_id);
